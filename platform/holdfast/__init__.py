@@ -1,0 +1,1 @@
+"""Holdfast keeps an image classifier learning while its world moves."""

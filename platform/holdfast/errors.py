@@ -1,0 +1,96 @@
+"""Every exception Holdfast raises on purpose, divided by what the caller can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class HoldfastError(Exception):
+    """Root of all errors below; `str(error)` is one line that says what to do."""
+
+    exit_code = 2
+
+
+class ConfigError(HoldfastError):
+    """The recipe is wrong: fix `holdfast.toml`."""
+
+
+class IngestError(HoldfastError):
+    """The files offered cannot be used as they are: fix them and ingest again."""
+
+
+class AnswerError(HoldfastError):
+    """A file of answers cannot be read as one: fix the file and run again."""
+
+
+class PoolExhaustedError(HoldfastError):
+    """More samples were asked for than the pool holds."""
+
+    def __init__(self, requested: int, available: int) -> None:
+        super().__init__(
+            f"query asked for {requested} samples but only {available} can be asked about; "
+            f"lower query.budget to {available} or less, or ingest more images"
+        )
+        self.requested = requested
+        self.available = available
+
+
+class AnnotationsPendingError(HoldfastError):
+    """People have not answered yet: a state to come back to, not a failure."""
+
+    exit_code = 75
+
+    def __init__(self, round_number: int, answered: int, asked: int, where: str) -> None:
+        super().__init__(
+            f"round {round_number} is waiting for answers ({answered} of {asked} in): {where}"
+        )
+        self.round_number = round_number
+        self.answered = answered
+        self.asked = asked
+        self.where = where
+
+
+class CheckpointMismatchError(HoldfastError):
+    """A checkpoint does not hold what its reader expects."""
+
+    def __init__(self, path: Path, key: str, expected: object, found: object) -> None:
+        super().__init__(
+            f"checkpoint {path}: {key} should be {expected} but is {found}; "
+            "restore the file from a backup, or roll back to a round whose model is intact"
+        )
+        self.path = path
+        self.key = key
+        self.expected = expected
+        self.found = found
+
+
+class LedgerError(HoldfastError):
+    """The ledger contradicts what is being done: stop and look."""
+
+
+class MissingExtraError(HoldfastError):
+    """An optional library is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed; run: pip install 'holdfast[{extra}]'")
+        self.library = library
+        self.extra = extra
+
+
+class TransientError(HoldfastError):
+    """Something outside failed for the moment; the only error that flows retry."""
+
+    exit_code = 75
+
+
+class BusyError(HoldfastError):
+    """Another process is running this project."""
+
+    exit_code = 75
+
+    def __init__(self, path: Path, owner: str) -> None:
+        super().__init__(
+            f"busy: another run ({owner}) holds {path}; run again when it has finished"
+        )
+        self.path = path
+        self.owner = owner

@@ -1,0 +1,258 @@
+"""Frozen values that cross stations.
+
+Shape suffixes: n samples, k classes, d embedding dimensions, c channels, h rows, w columns.
+Classes travel as *class ids*: the index of the class in the ledger, which never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Images = NDArray[np.uint8]
+
+LabelKind = Literal["given", "annotation", "consensus", "withdrawn"]
+AskReason = Literal["uncertain", "suspect", "random", "disagreement"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelEvent:
+    """Somebody said something about a sample.
+
+    Attributes
+    ----------
+    sample_id : int
+        The sample's row in the ledger.
+    kind : str
+        Who speaks: the record as it came (`given`), one annotator (`annotation`),
+        the annotators together (`consensus`); `withdrawn` takes the label away.
+    class_id : int or None
+        None only for `withdrawn`.
+    source_key : str
+        Unique: the same statement recorded twice is one event.
+    """
+
+    sample_id: int
+    kind: LabelKind
+    class_id: int | None
+    annotator: str
+    source_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """Current labels as columns, ordered by sample id.
+
+    Attributes
+    ----------
+    sample_ids_n, class_ids_n : ndarray of int64, shape (N,)
+    verified_n : ndarray of bool, shape (N,)
+        Whether a person confirmed the label after it was given.
+    """
+
+    sample_ids_n: Ids
+    class_ids_n: Ids
+    verified_n: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.sample_ids_n)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryItem:
+    """One sample to ask about, and why.
+
+    Attributes
+    ----------
+    score : float
+        Acquisition score; higher = ask first.
+    parts : mapping of str to float
+        What the score is made of, for the person who wonders.
+    guess : int or None
+        Class id the model believes in; None without a model.
+    confidence : float
+        Probability of the guess, in [0, 1]; 0.0 without a model.
+    """
+
+    sample_id: int
+    reason: AskReason
+    score: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+    guess: int | None = None
+    confidence: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """The samples asked about at once; `key` is the same however often it is sent."""
+
+    round_number: int
+    batch: int
+    items: tuple[QueryItem, ...]
+
+    @property
+    def key(self) -> str:
+        """`round-3` for a round's first batch, `round-3.2` for its second."""
+        name = f"round-{self.round_number}"
+        return name if self.batch == 1 else f"{name}.{self.batch}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One annotator's reply about one sample, as the oracle delivered it.
+
+    Attributes
+    ----------
+    label : str or None
+        Class name; None when the annotator could not tell.
+    external_id, updated_at : str
+        With the oracle's name they identify the reply: an edited reply has a new
+        `updated_at` and replaces the earlier one.
+    """
+
+    sample_id: int
+    label: str | None
+    annotator: str
+    external_id: str
+    updated_at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedAnswer:
+    """An answer in the ledger: resolved to a class, or kept aside with a reason."""
+
+    answer: Answer
+    query_key: str
+    oracle: str
+    class_id: int | None
+    quarantine_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One suspected problem of one sample.
+
+    Attributes
+    ----------
+    kind : str
+        `label_error` for now.
+    score : float
+        In [0, 1]; low = suspect.
+    given, suggested : int or None
+        Class ids on record and proposed.
+    asked : bool
+        Whether it lies within the round's review budget.
+    """
+
+    sample_id: int
+    kind: str
+    score: float
+    given: int | None
+    suggested: int | None
+    asked: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """What became of a finding after people answered."""
+
+    sample_id: int
+    outcome: Literal["corrected", "confirmed", "unresolved"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetVersion:
+    """A watermark in the label log plus a recipe.
+
+    Attributes
+    ----------
+    watermark : int
+        Id of the last label event it may contain.
+    excluded : tuple of (int, int)
+        Ranges of event ids, both ends included, that a rollback took out.
+    digest : str
+        sha256 of the sorted (uid, class name) pairs.
+    """
+
+    round_number: int
+    parent: int | None
+    watermark: int
+    excluded: tuple[tuple[int, int], ...]
+    digest: str
+    num_labels: int
+    recipe: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRecord:
+    """One learner state in the ledger; `sha256` is of its tensors file."""
+
+    sha256: str
+    round_number: int
+    parent: str | None
+    dataset_version: int
+    metrics: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promotion:
+    """One change of champion. `expected` is the champion it replaces (None: the first)."""
+
+    round_number: int
+    expected: str | None
+    champion: str
+    dataset_version: int
+    kind: Literal["promote", "rollback"]
+    verdict: Mapping[str, object]
+    who: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experience:
+    """What the learner trains on at once.
+
+    Attributes
+    ----------
+    number : int
+        1 for the first experience a model ever learns; never restarts.
+    sample_ids_n : ndarray of int64, shape (N,)
+        New samples and samples whose label changed since the model last learned.
+    images_nchw : ndarray of uint8, shape (N, C, H, W)
+    labels_n : ndarray of int64, shape (N,)
+        Class ids.
+    weights_n : ndarray of float32, shape (N,)
+        Trust in each label, in [0, 1]; low = doubtful.
+    withdrawn_ids : ndarray of int64, shape (M,)
+        Samples that no longer have a label; the buffer lets go of them.
+    """
+
+    number: int
+    sample_ids_n: Ids
+    images_nchw: Images
+    labels_n: Ids
+    weights_n: Floats
+    withdrawn_ids: Ids
+
+    def __len__(self) -> int:
+        return len(self.sample_ids_n)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changes:
+    """Everything one phase adds to the ledger, written in one transaction."""
+
+    classes: tuple[str, ...] = ()
+    label_events: tuple[LabelEvent, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    settlements: tuple[Settlement, ...] = ()
+    query: Query | None = None
+    answers: tuple[RecordedAnswer, ...] = ()
+    version: DatasetVersion | None = None
+    model: ModelRecord | None = None
+    promotion: Promotion | None = None
