@@ -146,8 +146,6 @@ class Finding:
         In [0, 1]; low = suspect.
     given, suggested : int or None
         Class ids on record and proposed.
-    asked : bool
-        Whether it lies within the round's review budget.
     """
 
     sample_id: int
@@ -155,7 +153,6 @@ class Finding:
     score: float
     given: int | None
     suggested: int | None
-    asked: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -255,4 +252,5 @@ class Changes:
     answers: tuple[RecordedAnswer, ...] = ()
     version: DatasetVersion | None = None
     model: ModelRecord | None = None
+    metrics: tuple[str, dict[str, object]] | None = None
     promotion: Promotion | None = None

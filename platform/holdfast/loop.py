@@ -1,0 +1,242 @@
+"""THE LOOP: the phases of a round, in order, each done once.
+
+A round is a row in the ledger. `advance` runs the first phase that is not done and
+records its outcome in the transaction that makes its changes, so a crash costs at most
+one phase, and people may take a week to answer: no process waits for them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from holdfast.errors import BusyError, ConfigError, LedgerError, PoolExhaustedError
+from holdfast.failpoints import reach
+from holdfast.phases.pool import read_pool
+from holdfast.phases.turn import PhaseResult, Progress, Turn
+from holdfast.project import Project
+from holdfast.records import DatasetVersion, Promotion
+from holdfast.store import labels, models, rounds, samples
+from holdfast.store.rounds import PhaseRecord
+
+ASK = ("audit", "query", "send", "collect", "consensus")
+LEARN = ("snapshot", "learn", "evaluate", "promote", "report")
+PHASES = ASK + LEARN
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundOutcome:
+    """How far a round came in one call."""
+
+    round_number: int
+    finished: bool
+    phases: tuple[PhaseRecord, ...]
+
+
+def run_round(
+    project: Project,
+    on_phase: Callable[[PhaseRecord], None] | None = None,
+    progress: Progress | None = None,
+) -> RoundOutcome:
+    """Take the open round, or a new one, as far as it can go.
+
+    Raises
+    ------
+    AnnotationsPendingError
+        When people have to answer first. Call again once they have.
+    BusyError
+        When another process runs this project.
+    """
+    with exclusive(project):
+        number = open_round(project)
+        records = []
+        while next_phase(project, number) is not None:
+            record = advance(project, number, progress)
+            records.append(record)
+            if on_phase is not None:
+                on_phase(record)
+        return RoundOutcome(round_number=number, finished=True, phases=tuple(records))
+
+
+@contextmanager
+def exclusive(project: Project) -> Iterator[None]:
+    """Hold the project's run lock; the system lets go of it when the process dies.
+
+    Raises
+    ------
+    BusyError
+        When another process holds it.
+    """
+    path = project.state / "run.lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise BusyError(path, file.read().strip() or "unknown") from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        with _ledger_lock(project):
+            yield
+
+
+def open_round(project: Project) -> int:
+    """Return the number of the open round, starting a new one when there is none.
+
+    Raises
+    ------
+    ConfigError
+        When there is nothing to classify yet: no sample, or fewer than two classes.
+    PoolExhaustedError
+        When the query budget is larger than what can be asked about.
+    """
+    with project.ledger.write() as connection:
+        newest = rounds.newest(connection)
+        if newest is not None and newest.state == "open":
+            return newest.number
+        counts = samples.counts(connection)
+        if counts["train"] + counts["holdout"] == 0:
+            raise ConfigError("there are no images yet; run `holdfast ingest PATH` first")
+        labels.add_classes(connection, project.config.data.classes)
+        names = labels.class_names(connection)
+        if len(names) < 2:
+            known = f"only the class {names[0]}" if names else "no class"
+            raise ConfigError(
+                f"{known} is known but a classifier needs two or more; list them in "
+                "data.classes or ingest labeled images"
+            )
+        askable = read_pool(connection).num_askable
+        if project.config.query.budget > askable:
+            raise PoolExhaustedError(project.config.query.budget, askable)
+        return rounds.start(connection, project.config.digest())
+
+
+def next_phase(project: Project, round_number: int) -> str | None:
+    """Return the first phase that is not done, None when the round is finished."""
+    with project.ledger.read() as connection:
+        done = rounds.phases(connection, round_number)
+    return done[-1].next_phase if done else PHASES[0]
+
+
+def advance(project: Project, round_number: int, progress: Progress | None = None) -> PhaseRecord:
+    """Run the first phase that is not done, and record it with all it changes.
+
+    Running it again after a crash gives the same result: every draw comes from a
+    generator named by round and place, and what is written outside the ledger is named
+    by its content.
+
+    Raises
+    ------
+    LedgerError
+        When the round is finished already.
+    """
+    with project.ledger.read() as connection:
+        done = rounds.phases(connection, round_number)
+    phase = done[-1].next_phase if done else PHASES[0]
+    if phase is None:
+        raise LedgerError(f"round {round_number} is finished; run again to start the next")
+    started = time.perf_counter()
+    reach(f"{phase}:before")
+    home = "ask" if phase in ASK else "learn"
+    work = getattr(importlib.import_module(f"holdfast.phases.{home}"), phase)
+    result: PhaseResult = work(
+        Turn(project=project, round_number=round_number, done=tuple(done), progress=progress)
+    )
+    record = PhaseRecord(
+        round_number=round_number,
+        step=len(done) + 1,
+        phase=phase,
+        next_phase=result.back_to or _after(phase),
+        outcome=result.outcome,
+        seconds=time.perf_counter() - started,
+    )
+    reach(f"{phase}:worked")
+    with project.ledger.write() as connection:
+        rounds.record(connection, record, result.changes)
+        reach(f"{phase}:recording")
+    reach(f"{phase}:recorded")
+    return record
+
+
+def rollback(project: Project, to_round: int, who: str) -> Promotion:
+    """Return champion and labels to what they were at the end of a round.
+
+    Nothing is deleted: what was said since then is left out of the labels that hold, and
+    a rollback to a later round brings it back.
+
+    Raises
+    ------
+    LedgerError
+        When that round did not finish, or left no champion.
+    """
+    with exclusive(project), project.ledger.write() as connection:
+        ends = [r for r in rounds.phases(connection, to_round) if r.phase == "promote"]
+        if not ends:
+            raise LedgerError(
+                f"round-{to_round} did not finish; `holdfast status` lists rounds that did"
+            )
+        champion, version_id = ends[-1].outcome["champion"], ends[-1].outcome["dataset_version"]
+        if champion is None:
+            raise LedgerError(f"round-{to_round} left no champion; choose a later round")
+        target = models.version_by_id(connection, int(str(version_id)))
+        newest = models.newest_version(connection)
+        last = labels.last_event(connection)
+        first = target.version.watermark + 1
+        excluded = target.version.excluded + (((first, last),) if last >= first else ())
+        new_version = models.add_version(
+            connection,
+            DatasetVersion(
+                round_number=to_round,
+                parent=newest.id if newest else None,
+                watermark=last,
+                excluded=excluded,
+                digest=target.version.digest,
+                num_labels=target.version.num_labels,
+                recipe={"rollback_to": to_round},
+            ),
+        )
+        reach("rollback:version")
+        current = models.champion(connection)
+        promotion = Promotion(
+            round_number=to_round,
+            expected=current.champion if current else None,
+            champion=str(champion),
+            dataset_version=new_version,
+            kind="rollback",
+            verdict={"reason": f"rolled back to round {to_round}"},
+            who=who,
+        )
+        models.promote(connection, promotion)
+        return promotion
+
+
+def _after(phase: str) -> str | None:
+    place = PHASES.index(phase) + 1
+    return PHASES[place] if place < len(PHASES) else None
+
+
+@contextmanager
+def _ledger_lock(project: Project) -> Iterator[None]:
+    """Where the ledger is shared between machines, hold a lock inside it as well."""
+    engine = project.ledger.engine
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    key = int.from_bytes(hashlib.sha256(b"holdfast run").digest()[:8], "big", signed=True)
+    with engine.connect() as connection:
+        if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
+            raise BusyError(project.state, "a process on another machine")
+        try:
+            yield
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))

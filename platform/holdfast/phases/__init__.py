@@ -1,0 +1,1 @@
+"""What happens in each phase of a round: stations joined through the ledger."""

@@ -1,0 +1,51 @@
+"""Which samples can be asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy.engine import Connection
+
+from holdfast.records import Ids, LabelTable
+from holdfast.store import labels, queries, samples
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What there is to ask about.
+
+    Attributes
+    ----------
+    unlabeled_ids : ndarray of int64
+        Training samples without a label.
+    labeled : LabelTable
+        Labels that hold, of training and holdout samples alike.
+    refused_ids : ndarray of int64
+        Samples about which somebody could not tell; they are not asked about again.
+    """
+
+    unlabeled_ids: Ids
+    labeled: LabelTable
+    refused_ids: Ids
+
+    @property
+    def num_askable(self) -> int:
+        """How many samples can be asked about: unlabeled, or labeled but not verified."""
+        unverified = self.labeled.sample_ids_n[~self.labeled.verified_n]
+        return len(self.unlabeled_ids) + len(np.setdiff1d(unverified, self.refused_ids))
+
+
+def read_pool(connection: Connection) -> Pool:
+    """Read the pool as it is now. Cost: linear in the number of samples."""
+    labeled = labels.resolve(connection, labels.open_scope(connection))
+    refused = queries.unknown_ids(connection)
+    usable = samples.usable_ids(connection, "train")
+    taken = np.union1d(labeled.sample_ids_n, refused)
+    return Pool(np.setdiff1d(usable, taken, assume_unique=True), labeled, refused)
+
+
+def select_rows(table: LabelTable, sample_ids: Ids) -> LabelTable:
+    """Return the rows of a label table whose sample is among the ids."""
+    kept = np.isin(table.sample_ids_n, sample_ids)
+    return LabelTable(table.sample_ids_n[kept], table.class_ids_n[kept], table.verified_n[kept])

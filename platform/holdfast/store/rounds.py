@@ -1,0 +1,189 @@
+"""Rounds and their phases: what is done, and the one place where a phase is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from holdfast.errors import LedgerError
+from holdfast.records import Changes, Finding, Settlement
+from holdfast.store import labels, models, queries
+from holdfast.store.ledger import now
+from holdfast.store.schema import finding, round_, round_phase
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseRecord:
+    """A phase that is done; `next_phase` is None when it ended the round."""
+
+    round_number: int
+    step: int
+    phase: str
+    next_phase: str | None
+    outcome: Mapping[str, object]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundRow:
+    """One turn of the loop."""
+
+    number: int
+    state: str
+    config_digest: str
+    started_at: str
+    finished_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """A finding and what became of it (None: nobody has looked yet)."""
+
+    round_number: int | None
+    finding: Finding
+    outcome: str | None
+
+
+def newest(connection: Connection) -> RoundRow | None:
+    """Return the newest round, None before the first."""
+    row = connection.execute(sa.select(round_).order_by(round_.c.number.desc()).limit(1)).first()
+    return None if row is None else RoundRow(**row._mapping)
+
+
+def start(connection: Connection, config_digest: str) -> int:
+    """Open the next round; LedgerError while one is open."""
+    last = newest(connection)
+    if last is not None and last.state == "open":
+        raise LedgerError(f"round {last.number} is still open; run it to its end first")
+    number = 1 if last is None else last.number + 1
+    connection.execute(
+        sa.insert(round_),
+        {
+            "number": number,
+            "state": "open",
+            "config_digest": config_digest,
+            "started_at": now(),
+        },
+    )
+    return number
+
+
+def phases(connection: Connection, round_number: int) -> list[PhaseRecord]:
+    """Return the phases of a round that are done, in order."""
+    rows = connection.execute(
+        sa.select(round_phase)
+        .where(round_phase.c.round == round_number)
+        .order_by(round_phase.c.step)
+    )
+    return [
+        PhaseRecord(
+            round_number=row.round,
+            step=row.step,
+            phase=row.phase,
+            next_phase=row.next_phase,
+            outcome=row.outcome,
+            seconds=row.seconds,
+        )
+        for row in rows
+    ]
+
+
+def record(connection: Connection, done: PhaseRecord, changes: Changes) -> None:
+    """Write a finished phase and everything it changed; the caller holds the transaction.
+
+    Raises
+    ------
+    LedgerError
+        If another process recorded the same step first: nothing is written then.
+    """
+    labels.add_classes(connection, changes.classes)
+    labels.append(connection, changes.label_events, done.round_number)
+    add_findings(connection, changes.findings, done.round_number)
+    _settle(connection, changes.settlements, done.round_number)
+    if changes.query is not None:
+        queries.add_query(connection, changes.query)
+    queries.add_answers(connection, changes.answers)
+    if changes.version is not None:
+        models.add_version(connection, changes.version)
+    if changes.model is not None:
+        models.add_model(connection, changes.model)
+    if changes.metrics is not None:
+        models.set_metrics(connection, *changes.metrics)
+    if changes.promotion is not None:
+        models.promote(connection, changes.promotion)
+    try:
+        connection.execute(
+            sa.insert(round_phase),
+            {
+                "round": done.round_number,
+                "step": done.step,
+                "phase": done.phase,
+                "next_phase": done.next_phase,
+                "outcome": dict(done.outcome),
+                "seconds": done.seconds,
+                "finished_at": now(),
+            },
+        )
+    except sa.exc.IntegrityError as error:
+        raise LedgerError(
+            f"round {done.round_number}: another process recorded step {done.step} first; "
+            "run again to go on from there"
+        ) from error
+    if done.next_phase is None:
+        connection.execute(
+            sa.update(round_)
+            .where(round_.c.number == done.round_number)
+            .values(state="finished", finished_at=now())
+        )
+
+
+def findings(connection: Connection, round_number: int | None = None) -> list[FindingRow]:
+    """Return findings, most suspect first; of one round where that is named."""
+    statement = sa.select(finding).order_by(finding.c.round, finding.c.score, finding.c.id)
+    if round_number is not None:
+        statement = statement.where(finding.c.round == round_number)
+    return [
+        FindingRow(
+            round_number=row.round,
+            finding=Finding(
+                sample_id=row.sample_id,
+                kind=row.kind,
+                score=row.score,
+                given=row.given,
+                suggested=row.suggested,
+            ),
+            outcome=row.outcome,
+        )
+        for row in connection.execute(statement)
+    ]
+
+
+def add_findings(connection: Connection, new: Sequence[Finding], round_number: int | None) -> None:
+    """Record findings; `round_number` is None for those made at ingest."""
+    if new:
+        connection.execute(
+            sa.insert(finding),
+            [
+                {
+                    "round": round_number,
+                    "sample_id": one.sample_id,
+                    "kind": one.kind,
+                    "score": one.score,
+                    "given": one.given,
+                    "suggested": one.suggested,
+                }
+                for one in new
+            ],
+        )
+
+
+def _settle(connection: Connection, settlements: Sequence[Settlement], round_number: int) -> None:
+    for settled in settlements:
+        connection.execute(
+            sa.update(finding)
+            .where(finding.c.round == round_number, finding.c.sample_id == settled.sample_id)
+            .values(outcome=settled.outcome)
+        )
