@@ -16,7 +16,7 @@ from holdfast.records import Floats
 # looked at (`holdfast status`) holds a store and never reads an image.
 if TYPE_CHECKING:
     import lance
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 
 # A commit costs about 0.1 s however small it is, and a table is slow to open when
 # it has thousands of fragments: bound a commit by memory, not by a few images.
@@ -37,7 +37,7 @@ class _UidTable:
         self.column = column
         self._dataset: lance.LanceDataset | None = None
         self._uids = np.zeros(0, dtype="S64")
-        self._rows = np.zeros(0, dtype=np.int64)
+        self._rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     def schema(self, value: pa.DataType) -> pa.Schema:
         """Columns of the table; the key is what keeps two writers from doubling a row."""
@@ -61,10 +61,10 @@ class _UidTable:
         if self._dataset is None:
             self._dataset = lance.dataset(str(self.path))
         else:
-            self._dataset.checkout_latest()
+            self._dataset.checkout_latest()  # type: ignore[no-untyped-call]  # lance: no types
         uids = self._dataset.to_table(columns=["uid"], scan_in_order=True)["uid"]
         unordered = uids.to_numpy().astype("S64")
-        self._rows = np.argsort(unordered, kind="stable")
+        self._rows = np.argsort(unordered, kind="stable").astype(np.int64, copy=False)
         self._uids = unordered[self._rows]
         return True
 
@@ -97,6 +97,13 @@ class _UidTable:
         rows, inverse = np.unique(self._rows[at[here]], return_inverse=True)
         at[here] = inverse
         return self._dataset.take(rows.tolist(), columns=[self.column]), at
+
+    def lacks(self, uids: Sequence[str]) -> list[str]:
+        """Uids that were not here when this process last looked; it looks at least once."""
+        if self._dataset is None:
+            self.open()
+        at = self._positions(np.asarray(uids, dtype="S64"))
+        return [uids[row] for row in np.flatnonzero(at < 0)]
 
     def _positions(self, wanted: NDArray[Any]) -> NDArray[np.int64]:
         if not len(self._uids):
@@ -151,8 +158,9 @@ class ImageStore:
         schema = self._table.schema(pa.large_binary())
         # A dict drops repeats (merge-insert would insert both); reversed, the first one stays.
         distinct = dict(zip(reversed(uids), reversed(payloads), strict=True))
+        new = {uid: distinct[uid] for uid in self._table.lacks(list(distinct))}
         added = 0
-        for batch in _batches(distinct):
+        for batch in _batches(new):
             columns = [list(batch), list(batch.values())]
             added += self._table.add(pa.Table.from_arrays(columns, schema=schema))
         return added

@@ -1,0 +1,109 @@
+"""Offered images -> distinct contents, inspected, with all that was said about each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from holdfast.data.integrity import Inspection, decoding_threads, inspect, num_threads
+from holdfast.data.offers import OfferedImage, Source, Split
+from holdfast.errors import IngestError
+
+# Files per job: enough to outweigh the cost of a job, few enough that the jobs in
+# flight fit in memory when they are photographs.
+JOB = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One offered file, read and decoded."""
+
+    uid: str
+    payload: bytes
+    offered: OfferedImage
+    found: Inspection
+
+
+@dataclass(slots=True)
+class Content:
+    """One distinct content among the offered files.
+
+    Attributes
+    ----------
+    name : str
+        The first file that holds it.
+    statements : list of (str, str)
+        Every (class name, annotator or "") that came with one of its files, in order.
+    """
+
+    name: str
+    num_bytes: int
+    found: Inspection
+    split: Split = ""
+    group: str | None = None
+    statements: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is an image that can be used."""
+        return self.found.reason is None
+
+    def add(self, offered: OfferedImage) -> None:
+        """Take in what one file's source says.
+
+        Raises
+        ------
+        IngestError
+            If two files of one content are to lie on both sides of the split.
+        """
+        if {self.split, offered.split} == {"train", "holdout"}:
+            raise IngestError(
+                f"{self.name} and {offered.name} are the same image but one is in train and "
+                "the other in holdout; put both on one side"
+            )
+        self.split = self.split or offered.split
+        self.group = self.group or offered.group
+        if offered.label:
+            self.statements.append((offered.label, offered.annotator or ""))
+
+
+def examine(source: Source) -> Iterator[Examined]:
+    """Read, hash and decode every file in threads; in order, few in memory at a time.
+
+    Raises
+    ------
+    IngestError
+        If a file cannot be read.
+    """
+    offered = source.images()
+    jobs: deque[Future[list[Examined]]] = deque()
+    with decoding_threads() as pool:
+        try:
+            while chunk := list(islice(offered, JOB)):
+                jobs.append(pool.submit(_examine_chunk, chunk))
+                if len(jobs) > 2 * num_threads():
+                    yield from jobs.popleft().result()
+            while jobs:
+                yield from jobs.popleft().result()
+        finally:
+            for job in jobs:
+                job.cancel()
+
+
+def _examine_chunk(chunk: list[OfferedImage]) -> list[Examined]:
+    examined = []
+    for offered in chunk:
+        try:
+            payload = offered.read()
+        except OSError as error:
+            raise IngestError(
+                f"{offered.name} cannot be read ({error.strerror}); check the file and its "
+                "permissions, then ingest again"
+            ) from error
+        uid = hashlib.sha256(payload).hexdigest()
+        examined.append(Examined(uid, payload, replace(offered, payload=None), inspect(payload)))
+    return examined

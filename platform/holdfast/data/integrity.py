@@ -1,0 +1,111 @@
+"""Encoded bytes -> a usable image, or the reason to quarantine it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image, UnidentifiedImageError
+
+# Pillow warns above its limit and raises above twice that; both end in quarantine
+# here, so the warning would only repeat the reason.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+MIN_SIDE = 4
+# Pillow's own limit: a decoded image of a quarter gigabyte.
+MAX_PIXELS = 89_478_485
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the bytes hold.
+
+    Attributes
+    ----------
+    width, height, channels : int
+        As stored; 0 where the file could not be read that far.
+    reason : str or None
+        Why it must be kept aside and what to do about it; None when it is usable.
+    """
+
+    width: int = 0
+    height: int = 0
+    channels: int = 0
+    reason: str | None = None
+
+
+def inspect(payload: bytes) -> Inspection:
+    """Decode an image completely and say what it is.
+
+    Parameters
+    ----------
+    payload : bytes
+        The file as it came.
+
+    Returns
+    -------
+    Inspection
+        `reason` is None when the image can be used.
+
+    Examples
+    --------
+    >>> inspect(b"hello").reason
+    'not an image (5 bytes); remove the file or convert it to JPEG or PNG'
+    """
+    if not payload:
+        return Inspection(reason="the file is empty; copy or export it again")
+    try:
+        with Image.open(BytesIO(payload)) as image:
+            found = Inspection(image.width, image.height, len(image.getbands()))
+            reason = _unusable(image)
+            if reason is None:
+                # A reduced JPEG decode still reads every coded block, so it finds
+                # the same damage at a quarter of the time.
+                image.draft(None, (1, 1))
+                image.load()
+    except UnidentifiedImageError:
+        return Inspection(
+            reason=f"not an image ({len(payload)} bytes); "
+            "remove the file or convert it to JPEG or PNG"
+        )
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return Inspection(reason=f"too large (over {MAX_PIXELS} pixels); scale or crop it first")
+    except Exception as error:
+        # Pillow's decoders raise whatever they stumble over: OSError, SyntaxError,
+        # ValueError, struct.error, IndexError, EOFError and more.
+        detail = " ".join(str(error).split())[:80] or type(error).__name__
+        return Inspection(reason=f"corrupt or truncated ({detail}); copy or export it again")
+    if reason is None:
+        return found
+    return Inspection(found.width, found.height, found.channels, reason)
+
+
+def num_threads() -> int:
+    """Return how many threads decode: as many as there are cores, 16 at most."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(16, cores or 1)
+
+
+def decoding_threads() -> ThreadPoolExecutor:
+    """Return a pool of threads for reading and decoding; Pillow decodes outside the lock."""
+    return ThreadPoolExecutor(max_workers=num_threads(), thread_name_prefix="decode")
+
+
+def _unusable(image: Image.Image) -> str | None:
+    """Say what a look at the header already rules out."""
+    width, height = image.size
+    if min(width, height) < MIN_SIDE:
+        return f"too small ({width}x{height}); images need {MIN_SIDE} pixels on each side"
+    if width * height > MAX_PIXELS:
+        return f"too large ({width}x{height}); scale or crop it first"
+    frames = int(getattr(image, "n_frames", 1))
+    # Phones store a preview as a second picture (MPO); the first is the photograph.
+    if frames > 1 and image.format != "MPO":
+        return f"animated or many pages ({frames} frames); export each frame as an image"
+    # 32-bit pixels do not say which value is white.
+    if image.mode in ("F", "I"):
+        return f"pixels of type {image.mode}; convert it to 8 or 16 bits a channel"
+    return None

@@ -1,0 +1,82 @@
+"""What ingest asks the ledger about the samples it already has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from holdfast.store.samples import Split
+from holdfast.store.schema import finding, label_event, sample
+
+# SQLite takes at most 32,766 values in one statement.
+_CHUNK = 20_000
+
+CONFLICT = "label_conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSample:
+    """A sample that was ingested before.
+
+    Attributes
+    ----------
+    untouched : bool
+        Nobody ever labeled it, so no model ever learned from it.
+    """
+
+    id: int
+    split: Split
+    usable: bool
+    untouched: bool
+
+
+def known_samples(connection: Connection, uids: Sequence[str]) -> dict[str, KnownSample]:
+    """Return those of the uids that the ledger has."""
+    spoken_of = sa.exists().where(label_event.c.sample_id == sample.c.id)
+    found = {}
+    for start in range(0, len(uids), _CHUNK):
+        rows = connection.execute(
+            sa.select(sample.c.uid, sample.c.id, sample.c.split, sample.c.state, spoken_of).where(
+                sample.c.uid.in_(uids[start : start + _CHUNK])
+            )
+        )
+        for uid, sample_id, split, state, labeled in rows:
+            found[uid] = KnownSample(sample_id, split, state == "ok", not labeled)
+    return found
+
+
+def group_splits(
+    connection: Connection, groups: Sequence[str], besides: set[int]
+) -> dict[str, set[Split]]:
+    """Return the sides on which each group's samples lie, `besides` those of the ids."""
+    found: dict[str, set[Split]] = {}
+    for start in range(0, len(groups), _CHUNK):
+        rows = connection.execute(
+            sa.select(sample.c.id, sample.c.group, sample.c.split)
+            .where(sample.c.state == "ok")
+            .where(sample.c.group.in_(groups[start : start + _CHUNK]))
+        )
+        for sample_id, group, split in rows:
+            if sample_id not in besides:
+                found.setdefault(group, set()).add(split)
+    return found
+
+
+def hold_out(connection: Connection, sample_ids: Sequence[int]) -> None:
+    """Move samples that were never labeled to the holdout."""
+    for start in range(0, len(sample_ids), _CHUNK):
+        chunk = sample_ids[start : start + _CHUNK]
+        connection.execute(sa.update(sample).where(sample.c.id.in_(chunk)).values(split="holdout"))
+
+
+def known_conflicts(connection: Connection) -> set[tuple[int, int]]:
+    """Return (sample id, class id) of every given label that was set aside at ingest."""
+    rows = connection.execute(
+        sa.select(finding.c.sample_id, finding.c.suggested).where(
+            finding.c.kind == CONFLICT, finding.c.round.is_(None)
+        )
+    )
+    return {(sample_id, class_id) for sample_id, class_id in rows}
