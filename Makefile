@@ -1,0 +1,41 @@
+# `make demo` shows the loop, `make test` proves it. Both need Python 3.11+ and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+SEEDS ?= 0,1,2,3,4
+
+.PHONY: demo test lint bench setup lock clean
+
+demo: $(READY)
+	@$(BIN)/python -m benchmarks.demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.closed_loop --data digits --seeds $(SEEDS) --json benchmarks/out/digits.json
+
+setup: $(READY)
+
+# uv installs what the lock names in seconds, where pip takes minutes.
+$(READY): requirements.lock pyproject.toml
+	@echo "Installing into .venv (about half a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Holdfast needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+lock:
+	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --no-header --quiet \
+		--output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv build dist *.egg-info benchmarks/out
