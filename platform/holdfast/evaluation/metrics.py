@@ -1,0 +1,316 @@
+"""Numbers that say how good a classifier is, keyed by class.
+
+Shape suffixes: n samples, k classes; `...` any leading axes, such as resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.records import Ids
+
+# Fifteen bins of equal width, as in the paper that made the measure common.
+CALIBRATION_BINS = 15
+RARE_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metrics:
+    """How a model did on labeled samples it was not trained on.
+
+    All shares lie in [0, 1] and high is good, except `calibration_error`, where high is bad.
+    `recall`, `precision` and `support` are keyed by the class ids that occur among the true
+    labels; means over classes are means over these.
+
+    Attributes
+    ----------
+    num_samples : int
+    known : tuple of int
+        Class ids the model can answer with. Samples of any other class count as wrong.
+    accuracy, balanced_accuracy, macro_f1 : float
+    calibration_error : float
+        Expected calibration error of the most probable class.
+    recall, precision : mapping of int to float
+        Precision is 0.0 for a class that was never predicted.
+    support : mapping of int to int
+        Samples of each true class.
+    confusion : mapping of int to (mapping of int to int)
+        True class, then predicted class, to count; zeros are left out.
+    """
+
+    num_samples: int
+    known: tuple[int, ...]
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    calibration_error: float
+    recall: Mapping[int, float]
+    precision: Mapping[int, float]
+    support: Mapping[int, int]
+    confusion: Mapping[int, Mapping[int, int]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; class ids become strings where they are keys."""
+        return {
+            "num_samples": self.num_samples,
+            "known": list(self.known),
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
+            "calibration_error": self.calibration_error,
+            "recall": {str(k): value for k, value in self.recall.items()},
+            "precision": {str(k): value for k, value in self.precision.items()},
+            "support": {str(k): value for k, value in self.support.items()},
+            "confusion": {
+                str(true): {str(k): count for k, count in row.items()}
+                for true, row in self.confusion.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Metrics:
+        """Rebuild what `to_json` returned.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing.
+        """
+        try:
+            return cls(
+                num_samples=int(values["num_samples"]),
+                known=tuple(int(k) for k in values["known"]),
+                accuracy=float(values["accuracy"]),
+                balanced_accuracy=float(values["balanced_accuracy"]),
+                macro_f1=float(values["macro_f1"]),
+                calibration_error=float(values["calibration_error"]),
+                recall={int(k): float(value) for k, value in values["recall"].items()},
+                precision={int(k): float(value) for k, value in values["precision"].items()},
+                support={int(k): int(value) for k, value in values["support"].items()},
+                confusion={
+                    int(true): {int(k): int(count) for k, count in row.items()}
+                    for true, row in values["confusion"].items()
+                },
+            )
+        except KeyError as error:
+            raise ValueError(f"metrics hold no {error.args[0]!r}") from error
+
+
+def measure(pred_probs_nk: NDArray[np.floating], class_ids_k: Ids, labels_n: Ids) -> Metrics:
+    """Measure a model's probabilities against true labels.
+
+    Parameters
+    ----------
+    pred_probs_nk : ndarray of float, shape (N, K)
+        Probabilities in [0, 1]; column j belongs to `class_ids_k[j]`.
+    class_ids_k : ndarray of int64, shape (K,)
+        Classes the model knows; may be fewer than occur in `labels_n`.
+    labels_n : ndarray of int64, shape (N,)
+        True class ids. A class the model does not know has recall 0.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample or no class, shapes differ, or a probability is not finite.
+
+    Notes
+    -----
+    Time and memory grow with N * K and with the square of the number of classes.
+
+    Examples
+    --------
+    >>> probs = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> measure(probs, np.array([4, 7]), np.array([4, 7])).macro_f1
+    1.0
+    """
+    predicted = predict(pred_probs_nk, class_ids_k)
+    if labels_n.shape != predicted.shape:
+        raise ValueError(f"labels_n has shape {labels_n.shape}, expected {predicted.shape}")
+    if not len(labels_n):
+        raise ValueError("there are no labeled samples to measure on")
+    classes = np.union1d(labels_n, class_ids_k)
+    confusion = confusion_matrix(predicted, labels_n, classes)
+    hits, support, chosen = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = np.flatnonzero(support)
+    recall = hits[present] / support[present]
+    precision = hits[present] / np.maximum(chosen[present], 1)
+    ids = classes[present].tolist()
+    return Metrics(
+        num_samples=len(labels_n),
+        known=tuple(np.sort(class_ids_k).tolist()),
+        accuracy=float(hits.sum() / len(labels_n)),
+        balanced_accuracy=float(recall.mean()),
+        macro_f1=float(macro_f1(hits, support, chosen)),
+        calibration_error=calibration_error(pred_probs_nk.max(axis=1), predicted == labels_n),
+        recall=dict(zip(ids, recall.tolist(), strict=True)),
+        precision=dict(zip(ids, precision.tolist(), strict=True)),
+        support=dict(zip(ids, support[present].tolist(), strict=True)),
+        confusion={
+            int(classes[i]): {
+                int(classes[j]): int(confusion[i, j]) for j in confusion[i].nonzero()[0]
+            }
+            for i in present
+        },
+    )
+
+
+def predict(pred_probs_nk: NDArray[np.floating], class_ids_k: Ids) -> Ids:
+    """Return the class id of each row's largest probability; the first column wins a tie.
+
+    Raises
+    ------
+    ValueError
+        If there is no class, the columns do not match, or a probability is not finite.
+    """
+    if pred_probs_nk.ndim != 2 or pred_probs_nk.shape[1] != len(class_ids_k):
+        raise ValueError(
+            f"pred_probs_nk has shape {pred_probs_nk.shape}, "
+            f"expected one column for each of {len(class_ids_k)} classes"
+        )
+    if not len(class_ids_k):
+        raise ValueError("the model knows no class, so it cannot predict")
+    if not np.isfinite(pred_probs_nk).all():
+        raise ValueError("pred_probs_nk holds values that are not finite")
+    predicted: Ids = np.asarray(class_ids_k, np.int64)[pred_probs_nk.argmax(axis=1)]
+    return predicted
+
+
+def confusion_matrix(predicted_n: Ids, labels_n: Ids, class_ids_k: Ids) -> Ids:
+    """Count samples by true class (rows) and predicted class (columns).
+
+    Parameters
+    ----------
+    class_ids_k : ndarray of int64, shape (K,)
+        Sorted; holds every label and every prediction.
+
+    Returns
+    -------
+    ndarray of int64, shape (K, K)
+        All zero without samples.
+
+    Raises
+    ------
+    ValueError
+        If a label or prediction is not among `class_ids_k`.
+    """
+    num_classes = len(class_ids_k)
+    for name, ids in (("labels_n", labels_n), ("predicted_n", predicted_n)):
+        if not np.isin(ids, class_ids_k).all():
+            raise ValueError(f"{name} holds classes that class_ids_k lacks")
+    row = np.searchsorted(class_ids_k, labels_n)
+    column = np.searchsorted(class_ids_k, predicted_n)
+    cells = np.bincount(row * num_classes + column, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes).astype(np.int64)
+
+
+def macro_f1(
+    hits_k: NDArray[Any], support_k: NDArray[Any], predicted_k: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Mean F1 over the classes that occur among the true labels.
+
+    Predictions of a class without true samples still count against the classes whose
+    samples they took, but such a class gets no F1 of its own: its recall is undefined.
+
+    Parameters
+    ----------
+    hits_k, support_k, predicted_k : ndarray, shape (..., K)
+        For each class: samples predicted rightly, true samples, predicted samples.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In [0, 1]; low is bad. 0.0 where no class has a sample.
+    """
+    present = support_k > 0
+    f1 = np.where(present, 2 * hits_k / np.maximum(support_k + predicted_k, 1), 0.0)
+    mean: NDArray[np.float64] = f1.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    return mean
+
+
+def calibration_error(
+    confidence_n: NDArray[np.floating], correct_n: NDArray[np.bool_], bins: int = CALIBRATION_BINS
+) -> float:
+    """Mean gap between how sure the model is and how often it is right.
+
+    Returns
+    -------
+    float
+        Expected calibration error in [0, 1]; high is bad. 0.0 without samples.
+
+    References
+    ----------
+    .. [1] Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+
+    Examples
+    --------
+    >>> calibration_error(np.array([1.0, 1.0]), np.array([True, False]))
+    0.5
+    """
+    if not len(confidence_n):
+        return 0.0
+    confidence = np.asarray(confidence_n, np.float64)
+    bin_n = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_n, weights=confidence - correct_n, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def rare_line(counts_k: Ids) -> float:
+    """Return the number of samples below which a class is rare: half of an equal share.
+
+    A class is rare when it has fewer than half of the samples it would have if all classes
+    had the same number. Benchmarks such as ImageNet-LT and LVIS set absolute numbers that
+    fit their own size; a share fits 70 labels as well as 70 million, calls no class of a
+    balanced set rare, and always leaves at least one class that is not. 0.0 without classes.
+    """
+    return RARE_SHARE * float(np.mean(counts_k)) if len(counts_k) else 0.0
+
+
+def rare_classes(counts_k: Ids) -> NDArray[np.bool_]:
+    """Mark the classes below the rare-class line.
+
+    Parameters
+    ----------
+    counts_k : ndarray of int64, shape (K,)
+        Samples of each class, by class id; a class without samples is rare.
+
+    Returns
+    -------
+    ndarray of bool, shape (K,)
+
+    Examples
+    --------
+    >>> rare_classes(np.array([100, 80, 20])).tolist()
+    [False, False, True]
+    """
+    rare: NDArray[np.bool_] = np.asarray(counts_k) < rare_line(counts_k)
+    return rare
+
+
+def rare_recall(recall: Mapping[int, float], counts_k: Ids) -> float | None:
+    """Mean recall over the rare classes.
+
+    Parameters
+    ----------
+    recall : mapping of int to float
+        By class id, as in `Metrics.recall`.
+    counts_k : ndarray of int64, shape (K,)
+        Training samples of each class, by class id; they decide what is rare. A benchmark
+        passes the counts of true classes, a project those of current labels.
+
+    Returns
+    -------
+    float or None
+        In [0, 1]; low is bad. None when no class is rare, or `recall` holds no rare class.
+
+    Examples
+    --------
+    >>> rare_recall({0: 1.0, 1: 0.9, 2: 0.25}, np.array([100, 80, 20]))
+    0.25
+    """
+    rare = [recall[k] for k in np.flatnonzero(rare_classes(counts_k)).tolist() if k in recall]
+    return float(np.mean(rare)) if rare else None
