@@ -38,6 +38,8 @@ class Content:
         The first file that holds it.
     statements : list of (str, str)
         Every (class name, annotator or "") that came with one of its files, in order.
+    others : mapping of str to str, or None
+        Class name to the first file that names it, for classes other than the first.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Content:
     split: Split = ""
     group: str | None = None
     statements: list[tuple[str, str]] = field(default_factory=list)
+    others: dict[str, str] | None = None
 
     @property
     def usable(self) -> bool:
@@ -69,6 +72,8 @@ class Content:
         self.group = self.group or offered.group
         if offered.label:
             self.statements.append((offered.label, offered.annotator or ""))
+            if offered.label != self.statements[0][0]:
+                self.others = {offered.label: offered.name} | (self.others or {})
 
 
 def examine(source: Source) -> Iterator[Examined]:

@@ -163,14 +163,17 @@ def record(
         classes_added=tuple(classes_added),
         quarantined=tuple(quarantined),
         conflicts=tuple(
-            SetAside(
-                contents[uid].name,
-                f"also labeled {name}; {one.label} was kept, so look which of them is right",
-            )
+            SetAside(contents[uid].name, _contradiction(contents[uid], one, name))
             for uid, one in given.items()
             for name in one.contradicting
         ),
     )
+
+
+def _contradiction(content: Content, given: GivenLabel, name: str) -> str:
+    where = (content.others or {}).get(name)
+    by = f" as {where}" if where else ""
+    return f"also labeled {name}{by}; {given.label} was kept, so look which of them is right"
 
 
 def _hold_out(

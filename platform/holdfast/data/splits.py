@@ -21,7 +21,7 @@ MIN_TRAINING_LABELS = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
-    """Section `[data]`: how images are read and which are kept for evaluation.
+    """How images are read, and how many are kept for evaluation.
 
     Attributes
     ----------

@@ -99,7 +99,7 @@ class _UidTable:
         return self._dataset.take(rows.tolist(), columns=[self.column]), at
 
     def lacks(self, uids: Sequence[str]) -> list[str]:
-        """Uids that were not here when this process last looked; it looks at least once."""
+        """Return uids that were not here when this process last looked, at least once."""
         if self._dataset is None:
             self.open()
         at = self._positions(np.asarray(uids, dtype="S64"))
@@ -164,6 +164,11 @@ class ImageStore:
             columns = [list(batch), list(batch.values())]
             added += self._table.add(pa.Table.from_arrays(columns, schema=schema))
         return added
+
+    def missing(self, uids: Sequence[str]) -> list[str]:
+        """Return the uids whose image is not in the store now."""
+        self._table.open()
+        return self._table.lacks(uids)
 
     def read(self, uids: Sequence[str]) -> list[bytes]:
         """Return encoded images in the order of `uids`, repeats included.

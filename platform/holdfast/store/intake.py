@@ -80,3 +80,22 @@ def known_conflicts(connection: Connection) -> set[tuple[int, int]]:
         )
     )
     return {(sample_id, class_id) for sample_id, class_id in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A file that cannot be used, and why."""
+
+    source: str
+    reason: str
+
+
+def quarantined(connection: Connection, limit: int) -> list[Quarantined]:
+    """Return the files in quarantine, the newest first."""
+    rows = connection.execute(
+        sa.select(sample.c.source, sample.c.reason)
+        .where(sample.c.state == "quarantined")
+        .order_by(sample.c.id.desc())
+        .limit(limit)
+    )
+    return [Quarantined(source, reason or "") for source, reason in rows]

@@ -137,7 +137,7 @@ def test_ingest_same_image_in_two_classes_keeps_the_first_and_reports(target, tm
     for _ in range(2):
         report = ingest(target, folder)
         assert [aside.reason for aside in report.conflicts] == [
-            "also labeled dog; cat was kept, so look which of them is right"
+            f"also labeled dog as {folder}/dog/b.png; cat was kept, so look which of them is right"
         ]
         with target.ledger.read() as connection:
             found = rounds.findings(connection)

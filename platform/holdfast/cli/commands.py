@@ -1,0 +1,118 @@
+"""The command table: what each command takes, and where its code lives. Loaded on use."""
+
+from __future__ import annotations
+
+import importlib
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.cli.output import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a command, as argparse takes it."""
+
+    flag: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes
+    ----------
+    summary : str
+        What it does, for the list of commands.
+    home : str
+        ``module:function``; the function takes the parsed options and returns a Result.
+    """
+
+    summary: str
+    home: str
+    arguments: tuple[Argument, ...] = ()
+
+    def load(self) -> Callable[[Namespace], Result]:
+        """Import and return the command's function."""
+        module, _, name = self.home.partition(":")
+        function: Callable[[Namespace], Result] = getattr(importlib.import_module(module), name)
+        return function
+
+
+def round_number(text: str) -> int:
+    """Read `round-3` or `3`; argparse reports a ValueError as a bad argument."""
+    number = int(text.removeprefix("round-"))
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+# argparse names the type in its message: "invalid round-N value: 'x'".
+round_number.__name__ = "round-N"
+
+COMMANDS: dict[str, Command] = {
+    "init": Command(
+        "start a project: write a commented holdfast.toml",
+        "holdfast.cli.init:init",
+        (Argument("folder", {"metavar": "DIR", "help": "the project's folder"}),),
+    ),
+    "ingest": Command(
+        "take in images: class-named folders, a folder, or a CSV manifest",
+        "holdfast.cli.ingest:ingest",
+        (
+            Argument(
+                "path",
+                {
+                    "metavar": "PATH",
+                    "help": "a folder of class-named folders, a folder of unlabeled images, or a "
+                    "CSV file with the columns path,label[,group,split,annotator]",
+                },
+            ),
+        ),
+    ),
+    "run": Command(
+        "take the round as far as it can go",
+        "holdfast.cli.run:run",
+        (
+            Argument(
+                "--no-prefect",
+                {"action": "store_true", "help": "run the phases without a Prefect server"},
+            ),
+        ),
+    ),
+    "status": Command(
+        "show samples, labels, the open round and the champion", "holdfast.cli.status:status"
+    ),
+    "report": Command(
+        "show where a round's report is and what it says",
+        "holdfast.cli.report:report",
+        (
+            Argument(
+                "--round",
+                {"metavar": "N", "type": round_number, "help": "default: the newest finished"},
+            ),
+        ),
+    ),
+    "rollback": Command(
+        "return champion and labels to the end of an earlier round",
+        "holdfast.cli.rollback:rollback",
+        (
+            Argument(
+                "--to",
+                {
+                    "metavar": "round-N",
+                    "type": round_number,
+                    "required": True,
+                    "help": "a later round undoes the rollback",
+                },
+            ),
+        ),
+    ),
+    "doctor": Command(
+        "check versions, device and stores, and say what is missing",
+        "holdfast.cli.doctor:doctor",
+    ),
+}
