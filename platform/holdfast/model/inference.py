@@ -1,0 +1,84 @@
+"""What a network says about images, in batches.
+
+Shape suffixes: n images, c channels, h rows, w columns, d embedding dimensions, k classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from holdfast.model.network import Network, resolve_device
+from holdfast.model.spec import NetworkConfig
+from holdfast.model.threads import threads_for
+from holdfast.records import Floats, Ids, Images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Predictions:
+    """What a network says about N images.
+
+    Attributes
+    ----------
+    pred_probs_nk : ndarray of float32, shape (N, K)
+        Rows sum to 1.
+    embeddings_nd : ndarray of float32, shape (N, D)
+    class_ids_k : ndarray of int64, shape (K,)
+        What each column of `pred_probs_nk` stands for.
+    """
+
+    pred_probs_nk: Floats
+    embeddings_nd: Floats
+    class_ids_k: Ids
+
+    @property
+    def guesses_n(self) -> Ids:
+        """Class id of the most probable class of each image."""
+        guesses: Ids = self.class_ids_k[self.pred_probs_nk.argmax(axis=1)]
+        return guesses
+
+
+def predict(
+    network: Network,
+    images_nchw: Images,
+    *,
+    config: NetworkConfig,
+) -> Predictions:
+    """Return probabilities and embeddings of images, linear in their number.
+
+    Parameters
+    ----------
+    network : Network
+        Moved to the device and put into evaluation mode.
+    images_nchw : ndarray of uint8, shape (N, C, H, W)
+        No images give arrays of shape (0, K) and (0, D).
+    config : NetworkConfig
+        Says where, how many images at once and in which precision; the batch size
+        changes the result by rounding only.
+
+    Raises
+    ------
+    ConfigError
+        If the machine has no such device.
+    """
+    place = resolve_device(config.device)
+    network = network.to(place).eval()
+    num_images, num_classes = len(images_nchw), len(network.class_ids)
+    probs_nk = np.empty((num_images, num_classes), np.float32)
+    embeddings_nd = np.empty((num_images, network.head.in_features), np.float32)
+    reduced = torch.autocast(place.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    with threads_for(max(images_nchw.shape[2:])), torch.inference_mode(), reduced:
+        for start in range(0, num_images, config.batch_size):
+            stop = min(start + config.batch_size, num_images)
+            batch = torch.from_numpy(np.ascontiguousarray(images_nchw[start:stop])).to(place)
+            embeddings = network.embed(batch)
+            probs = torch.softmax(network.head(embeddings).float(), dim=1)
+            probs_nk[start:stop] = probs.cpu().numpy()
+            embeddings_nd[start:stop] = embeddings.float().cpu().numpy()
+    return Predictions(
+        pred_probs_nk=probs_nk,
+        embeddings_nd=embeddings_nd,
+        class_ids_k=np.array(network.class_ids, np.int64),
+    )
