@@ -1,1 +1,1 @@
-"""Are the labels right?"""
+"""Are the labels right: audit, consensus, annotators."""

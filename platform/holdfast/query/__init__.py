@@ -1,1 +1,1 @@
-"""What to ask next?"""
+"""What to ask next: uncertain, rare, novel and doubtful samples."""

@@ -1,0 +1,111 @@
+"""The contract of query strategies, and how ties between scores are broken.
+
+Shape suffixes: n candidates, k classes the model knows, d embedding dimensions, m labeled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.records import Floats, Ids
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidates:
+    """Samples that may be asked about, and what is known of them.
+
+    Attributes
+    ----------
+    sample_ids_n : ndarray of int64, shape (N,)
+    pred_probs_nk : ndarray of float32, shape (N, K)
+        Rows sum to 1; shape (N, 0) without a model.
+    class_ids_k : ndarray of int64, shape (K,)
+        Class of each column: those the model knows.
+    embeddings_nd : ndarray of float32, shape (N, D)
+    labeled_counts_k : ndarray of int64, shape (K,)
+        Labels on record per column.
+    labeled_embeddings_md : ndarray of float32, shape (M, D)
+        Of the samples that have a label; M may be 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+    """
+
+    sample_ids_n: Ids
+    pred_probs_nk: Floats
+    class_ids_k: Ids
+    embeddings_nd: Floats
+    labeled_counts_k: Ids
+    labeled_embeddings_md: Floats
+
+    def __post_init__(self) -> None:
+        n, k = len(self.sample_ids_n), len(self.class_ids_k)
+        if self.pred_probs_nk.shape != (n, k):
+            raise ValueError(f"pred_probs should be {(n, k)}, not {self.pred_probs_nk.shape}")
+        if len(self.embeddings_nd) != n:
+            raise ValueError(f"{n} candidates but {len(self.embeddings_nd)} embeddings")
+        if len(self.labeled_counts_k) != k:
+            raise ValueError(f"{k} classes but {len(self.labeled_counts_k)} label counts")
+
+    def __len__(self) -> int:
+        return len(self.sample_ids_n)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there are probabilities to be uncertain about."""
+        return len(self.class_ids_k) > 0
+
+
+class QueryStrategy(Protocol):
+    """Says how much an answer about each candidate is worth."""
+
+    def scores(self, candidates: Candidates, rng: np.random.Generator) -> Scores:
+        """Return acquisition scores, shape (N,), finite; higher = ask first.
+
+        Permuting the candidates permutes the scores, for every strategy whose scores are
+        not drawn from `rng`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RandomStrategy:
+    """Every candidate is as good as any other: the reference for all strategies."""
+
+    def scores(self, candidates: Candidates, rng: np.random.Generator) -> Scores:
+        """Return uniform scores in [0, 1)."""
+        return rng.random(len(candidates))
+
+
+def top_n(scores_n: Scores, num: int, rng: np.random.Generator) -> Ids:
+    """Positions of the highest scores, highest first; equal scores in random order.
+
+    Time O(n log n).
+
+    Parameters
+    ----------
+    num : int
+        Positions wanted; fewer come back when there are fewer scores.
+
+    Raises
+    ------
+    ValueError
+        If a score is not finite: a sort would place it silently.
+
+    Examples
+    --------
+    >>> top_n(np.array([0.1, 0.9, 0.5]), 2, np.random.default_rng(0)).tolist()
+    [1, 2]
+    """
+    if not np.isfinite(scores_n).all():
+        raise ValueError(f"{int((~np.isfinite(scores_n)).sum())} acquisition scores are not finite")
+    order: Ids = np.lexsort((rng.random(len(scores_n)), -scores_n))
+    return order[: max(num, 0)]
