@@ -28,9 +28,21 @@ from holdfast.records import DatasetVersion, Promotion
 from holdfast.store import labels, models, rounds, samples
 from holdfast.store.rounds import PhaseRecord
 
-ASK = ("audit", "query", "send", "collect", "consensus")
-LEARN = ("snapshot", "learn", "evaluate", "promote", "report")
-PHASES = ASK + LEARN
+# Phase -> module of `holdfast.phases`, imported when the phase runs.
+_HOMES = {
+    "audit": "ask",
+    "query": "ask",
+    "send": "ask",
+    "collect": "answers",
+    "consensus": "answers",
+    "snapshot": "learn",
+    "learn": "learn",
+    "evaluate": "judge",
+    "promote": "judge",
+    "report": "judge",
+}
+PHASES = tuple(_HOMES)
+ASK, LEARN = PHASES[:5], PHASES[5:]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,8 +159,7 @@ def advance(project: Project, round_number: int, progress: Progress | None = Non
         raise LedgerError(f"round {round_number} is finished; run again to start the next")
     started = time.perf_counter()
     reach(f"{phase}:before")
-    home = "ask" if phase in ASK else "learn"
-    work = getattr(importlib.import_module(f"holdfast.phases.{home}"), phase)
+    work = getattr(importlib.import_module(f"holdfast.phases.{_HOMES[phase]}"), phase)
     result: PhaseResult = work(
         Turn(project=project, round_number=round_number, done=tuple(done), progress=progress)
     )

@@ -1,4 +1,4 @@
-"""The learning half of a round: snapshot, learn, evaluate, promote, report."""
+"""What to learn: snapshot, learn."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import numpy as np
 from holdfast.catalog import load
 from holdfast.data import versions
 from holdfast.data.stream import changed
-from holdfast.evaluation import gate
-from holdfast.evaluation.metrics import measure, predict
 from holdfast.failpoints import reach
 from holdfast.phases import scoring
-from holdfast.phases.summary import write_report
-from holdfast.phases.turn import PhaseResult, Turn
-from holdfast.project import Project
+from holdfast.phases.turn import PhaseResult, Turn, version_of
 from holdfast.records import (
     Changes,
     DatasetVersion,
@@ -24,10 +20,8 @@ from holdfast.records import (
     Ids,
     LabelTable,
     ModelRecord,
-    Promotion,
 )
 from holdfast.store import checkpoints, labels, models, rounds, samples
-from holdfast.store.models import StoredVersion
 
 # Verified holdout samples from which on unverified ones are left out of the comparison.
 _ENOUGH_VERIFIED = 100
@@ -68,7 +62,7 @@ def learn(turn: Turn) -> PhaseResult:
     """Teach the champion what changed since it last learned; the result is the candidate."""
     project = turn.project
     with project.ledger.read() as connection:
-        version = _version(turn)
+        version = version_of(turn)
         current = models.champion(connection)
         after = labels.resolve(connection, version.scope, "train")
         before = _no_labels()
@@ -128,99 +122,6 @@ def learn(turn: Turn) -> PhaseResult:
             "classes": len(np.unique(after.class_ids_n)),
         },
     )
-
-
-def evaluate(turn: Turn) -> PhaseResult:
-    """Measure candidate and champion on the same holdout, and let the gate decide."""
-    sha256 = turn.outcome("learn")["model"]
-    if sha256 is None:
-        return PhaseResult(outcome={"verdict": None})
-    project, parent = turn.project, turn.outcome("learn")["parent"]
-    with project.ledger.read() as connection:
-        scope = _version(turn).scope
-        holdout = labels.resolve(connection, scope, "holdout")
-        trained = labels.resolve(connection, scope, "train")
-        names = labels.class_names(connection)
-    num_verified = int(holdout.verified_n.sum())
-    kept = holdout.verified_n if num_verified >= _ENOUGH_VERIFIED else np.ones(len(holdout), bool)
-    ids, truth = holdout.sample_ids_n[kept], holdout.class_ids_n[kept]
-    measured: dict[str, Any] = {}
-    predicted: dict[str, Ids] = {}
-    for name, model in (("candidate", sha256), ("champion", parent)):
-        if model is None or not len(ids):
-            continue
-        said = scoring.score(project, scoring.load_state(project, model), ids)
-        predicted[name] = predict(said.pred_probs_nk, said.class_ids_k)
-        measured[name] = measure(said.pred_probs_nk, said.class_ids_k, truth).to_json()
-    nothing = np.zeros(0, np.int64)
-    verdict = gate.decide(
-        truth,
-        predicted.get("candidate", nothing),
-        None if parent is None else predicted.get("champion", nothing),
-        counts_k=np.bincount(trained.class_ids_n, minlength=len(names)),
-        class_names=names,
-        config=project.config.gate,
-        rng=turn.rng("gate"),
-    )
-    return PhaseResult(
-        changes=Changes(metrics=(sha256, measured.get("candidate", {}))),
-        outcome={
-            "holdout": len(ids),
-            "verified": num_verified,
-            **measured,
-            "verdict": verdict.to_json(),
-        },
-    )
-
-
-def promote(turn: Turn) -> PhaseResult:
-    """Carry out the gate's verdict by one compare-and-swap on the champion."""
-    with turn.project.ledger.read() as connection:
-        current = models.champion(connection)
-        version = _version(turn)
-    champion = current.champion if current else None
-    learned = turn.outcome("learn")
-    if champion != learned["parent"]:
-        # Somebody rolled back while this round was learning: learn again from there.
-        return PhaseResult(outcome={"stale": learned["parent"]}, back_to="snapshot")
-    verdict = turn.outcome("evaluate")["verdict"]
-    outcome = {"promoted": False, "champion": champion, "dataset_version": version.id}
-    if verdict is None or not verdict["promote"]:
-        return PhaseResult(outcome=outcome)
-    promotion = Promotion(
-        round_number=turn.round_number,
-        expected=champion,
-        champion=learned["model"],
-        dataset_version=version.id,
-        kind="promote",
-        verdict={"reason": verdict["reason"]},
-        who="gate",
-    )
-    return PhaseResult(
-        changes=Changes(promotion=promotion),
-        outcome=outcome | {"promoted": True, "champion": learned["model"]},
-    )
-
-
-def report(turn: Turn) -> PhaseResult:
-    """Write the round as a page for people and as JSON for programs."""
-    page, data = write_report(turn.project, turn.round_number)
-    root: Project = turn.project
-    return PhaseResult(
-        outcome={
-            "html": str(page.relative_to(root.root)),
-            "json": str(data.relative_to(root.root)),
-        }
-    )
-
-
-def _version(turn: Turn) -> StoredVersion:
-    """Return the version this round's snapshot made."""
-    with turn.project.ledger.read() as connection:
-        version = models.newest_version(connection, turn.round_number)
-    # INVARIANT: snapshot is done before anything here runs.
-    assert version is not None  # noqa: S101
-    return version
 
 
 def _no_labels() -> LabelTable:

@@ -11,6 +11,8 @@ import numpy as np
 from holdfast.project import Project
 from holdfast.records import Changes
 from holdfast.seeds import generator
+from holdfast.store import models
+from holdfast.store.models import StoredVersion
 from holdfast.store.rounds import PhaseRecord
 
 Progress = Callable[[str, int, int], None]
@@ -60,3 +62,12 @@ class PhaseResult:
     outcome: Mapping[str, object]
     changes: Changes = field(default_factory=Changes)
     back_to: str | None = None
+
+
+def version_of(turn: Turn) -> StoredVersion:
+    """Return the version this round's snapshot made."""
+    with turn.project.ledger.read() as connection:
+        version = models.newest_version(connection, turn.round_number)
+    # INVARIANT: snapshot is done before anything here runs.
+    assert version is not None  # noqa: S101
+    return version

@@ -86,6 +86,12 @@ def uids_of(connection: Connection, sample_ids_n: Ids) -> list[str]:
         raise LedgerError(f"the ledger has no sample {error}; restore it from a backup") from error
 
 
+def sources_of(connection: Connection, sample_ids_n: Ids) -> list[str]:
+    """Return where each sample came from, in the order of the ids."""
+    found = _column(connection, sample.c.source, sample_ids_n)
+    return [str(found[sample_id]) for sample_id in sample_ids_n.tolist()]
+
+
 def groups_of(connection: Connection, sample_ids_n: Ids) -> list[str | None]:
     """Return the group of each sample, None where it has none."""
     found = _column(connection, sample.c.group, sample_ids_n)

@@ -1,0 +1,99 @@
+"""Whether it is better: evaluate, promote, report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from holdfast.evaluation import gate
+from holdfast.evaluation.metrics import measure, predict
+from holdfast.phases import scoring
+from holdfast.phases.summary import write_report
+from holdfast.phases.turn import PhaseResult, Turn, version_of
+from holdfast.records import Changes, Ids, Promotion
+from holdfast.store import labels, models
+
+# Verified holdout samples from which on unverified ones are left out of the comparison.
+_ENOUGH_VERIFIED = 100
+
+
+def evaluate(turn: Turn) -> PhaseResult:
+    """Measure candidate and champion on the same holdout, and let the gate decide."""
+    sha256 = turn.outcome("learn")["model"]
+    if sha256 is None:
+        return PhaseResult(outcome={"verdict": None})
+    project, parent = turn.project, turn.outcome("learn")["parent"]
+    with project.ledger.read() as connection:
+        scope = version_of(turn).scope
+        holdout = labels.resolve(connection, scope, "holdout")
+        trained = labels.resolve(connection, scope, "train")
+        names = labels.class_names(connection)
+    num_verified = int(holdout.verified_n.sum())
+    kept = holdout.verified_n if num_verified >= _ENOUGH_VERIFIED else np.ones(len(holdout), bool)
+    ids, truth = holdout.sample_ids_n[kept], holdout.class_ids_n[kept]
+    measured: dict[str, Any] = {}
+    predicted: dict[str, Ids] = {}
+    for name, model in (("candidate", sha256), ("champion", parent)):
+        if model is None or not len(ids):
+            continue
+        said = scoring.score(project, scoring.load_state(project, model), ids)
+        predicted[name] = predict(said.pred_probs_nk, said.class_ids_k)
+        measured[name] = measure(said.pred_probs_nk, said.class_ids_k, truth).to_json()
+    nothing = np.zeros(0, np.int64)
+    verdict = gate.decide(
+        truth,
+        predicted.get("candidate", nothing),
+        None if parent is None else predicted.get("champion", nothing),
+        counts_k=np.bincount(trained.class_ids_n, minlength=len(names)),
+        class_names=names,
+        config=project.config.gate,
+        rng=turn.rng("gate"),
+    )
+    return PhaseResult(
+        changes=Changes(metrics=(sha256, measured.get("candidate", {}))),
+        outcome={
+            "holdout": len(ids),
+            "verified": num_verified,
+            **measured,
+            "verdict": verdict.to_json(),
+        },
+    )
+
+
+def promote(turn: Turn) -> PhaseResult:
+    """Carry out the gate's verdict by one compare-and-swap on the champion."""
+    with turn.project.ledger.read() as connection:
+        current = models.champion(connection)
+        version = version_of(turn)
+    champion = current.champion if current else None
+    learned = turn.outcome("learn")
+    if champion != learned["parent"]:
+        # Somebody rolled back while this round was learning: learn again from there.
+        return PhaseResult(outcome={"stale": learned["parent"]}, back_to="snapshot")
+    verdict = turn.outcome("evaluate")["verdict"]
+    outcome = {"promoted": False, "champion": champion, "dataset_version": version.id}
+    if verdict is None or not verdict["promote"]:
+        return PhaseResult(outcome=outcome)
+    promotion = Promotion(
+        round_number=turn.round_number,
+        expected=champion,
+        champion=learned["model"],
+        dataset_version=version.id,
+        kind="promote",
+        verdict={"reason": verdict["reason"]},
+        who="gate",
+    )
+    return PhaseResult(
+        changes=Changes(promotion=promotion),
+        outcome=outcome | {"promoted": True, "champion": learned["model"]},
+    )
+
+
+def report(turn: Turn) -> PhaseResult:
+    """Write the round as a page for people and as JSON for programs."""
+    page, data = write_report(turn.project, turn.round_number)
+    root = turn.project.root
+    return PhaseResult(
+        outcome={"html": str(page.relative_to(root)), "json": str(data.relative_to(root))}
+    )
