@@ -53,8 +53,13 @@ def _fail(error: Exception, message: str, exit_code: int, debug: bool, as_json: 
         traceback.print_exception(error)
     line = " ".join(message.split())
     if as_json:
-        described = {"error": type(error).__name__, "message": line, "exit_code": exit_code}
-        sys.stdout.write(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+        described = {
+            "error": type(error).__name__,
+            "message": line,
+            "exit_code": exit_code,
+            "facts": vars(error),
+        }
+        sys.stdout.write(json.dumps(described, indent=2, ensure_ascii=False, default=str) + "\n")
     sys.stderr.write(f"holdfast: {line}\n")
     return exit_code
 

@@ -121,6 +121,7 @@ def _text(data: Mapping[str, Any]) -> str:
     held = data["samples"]
     labeled = sum(one["train"] + one["holdout"] for one in data["classes"])
     confirmed = sum(one["confirmed"] for one in data["classes"])
+    pool = held["train"] - sum(one["train"] for one in data["classes"])
     parts = [
         facts(
             {
@@ -128,10 +129,8 @@ def _text(data: Mapping[str, Any]) -> str:
                 "samples": f"{held['train']:,} for training, {held['holdout']:,} held out, "
                 f"{held['quarantined']:,} in quarantine",
                 "labels": f"{labeled:,}, of which people confirmed {confirmed:,}",
-                **{
-                    kind.replace("_", " "): ", ".join(f"{n:,} {what}" for what, n in seen.items())
-                    for kind, seen in data["findings"].items()
-                },
+                "pool": f"{count(pool, 'sample')} without a label",
+                **_findings_text(data["findings"]),
                 "round": _round_text(data["round"]),
                 "champion": _champion_text(data["champion"]),
             }
@@ -162,6 +161,19 @@ def _text(data: Mapping[str, Any]) -> str:
             lines.append(f"  and {held['quarantined'] - len(shown):,} more; see --json")
         parts.append("\n".join(["in quarantine:", *lines]))
     return "\n\n".join(parts)
+
+
+def _findings_text(findings: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """Say what came of the suspects, and how many labels contradict each other."""
+    said = {}
+    # Those still open are only a ranking: each round makes a new one.
+    judged = {k: v for k, v in findings.get("label_error", {}).items() if k != "open"}
+    if judged:
+        said["suspects"] = ", ".join(f"{number:,} {what}" for what, number in judged.items())
+    conflicts = findings.get(intake.CONFLICT, {}).get("open", 0)
+    if conflicts:
+        said["conflicts"] = f"{count(conflicts, 'label')} contradicted by another file at ingest"
+    return said
 
 
 def _round_text(newest: Mapping[str, Any] | None) -> str:

@@ -80,6 +80,7 @@ def test_main_json_error_can_be_read_by_a_program(command, capsys):
     assert described["error"] == "AnnotationsPendingError"
     assert described["exit_code"] == 75
     assert "1 of 5" in described["message"]
+    assert described["facts"] == {"round_number": 3, "answered": 1, "asked": 5, "where": "here"}
 
 
 def test_main_interrupt_exits_130(command, capsys):

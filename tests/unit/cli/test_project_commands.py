@@ -125,6 +125,20 @@ def test_status_of_an_empty_project_says_what_to_do(capsys):
     assert "`holdfast run` starts the first" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("project")
+def test_status_counts_conflicting_labels_and_the_pool(images, call, capsys):
+    (images / "cat" / "copy.png").write_bytes((images / "dog" / "0.png").read_bytes())
+    (images / "loose.png").write_bytes(png(1000))
+    _, report = call("ingest", str(images))
+    assert len(report["conflicts"]) == 1
+    _, status = call("status")
+    assert status["findings"] == {"label_conflict": {"open": 1}}
+    main(["status"])
+    out = capsys.readouterr().out
+    assert "conflicts  1 label contradicted by another file" in out
+    assert "pool       1 sample without a label" in out
+
+
 def test_status_follows_a_round(project, images, call, capsys):
     call("ingest", str(images))
     with Project.open(project) as opened:
