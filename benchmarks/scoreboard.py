@@ -30,6 +30,8 @@ class Row:
         In [-1, 1]; positive is bad.
     wrong_labels_left : int
         Labels the arm trains on that are wrong.
+    wrong_labels_found : int
+        Labels that were wrong at the start and are right now.
     seconds : float
         What the round took, the measuring left out.
     """
@@ -45,6 +47,10 @@ class Row:
     wrong_labels_left: int
     wrong_labels_found: int
     seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
 
 
 class Scoreboard:
@@ -101,7 +107,3 @@ class Scoreboard:
         )
         self.rows.append(row)
         return row
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """Return the rows as plain JSON values."""
-        return [asdict(row) for row in self.rows]
