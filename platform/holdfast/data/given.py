@@ -43,6 +43,8 @@ def settle(statements: Sequence[tuple[str, str]]) -> GivenLabel:
     >>> settle([("cat", "ann"), ("dog", "bob"), ("dog", "cho")]).said
     (('cat', 'ann'), ('dog', 'bob'), ('dog', 'cho'))
     """
+    if len(statements) == 1:
+        return GivenLabel(statements[0][0], tuple(statements), ())
     # most_common keeps the order of first mention among equals.
     label = Counter(name for name, _ in statements).most_common(1)[0][0]
     others = _distinct((name, who) for name, who in statements if name != label)

@@ -17,6 +17,9 @@ from holdfast.records import Finding, LabelEvent
 from holdfast.store import intake, labels, rounds, samples
 from holdfast.store.samples import NewSample
 
+# Rows handed to the database at a time: as values they take ten times the memory of
+# what they are made from.
+_ROWS = 20_000
 _SIDES = {"": UNDECIDED, "train": TRAIN, "holdout": HOLDOUT}
 
 
@@ -101,53 +104,12 @@ def record(
     class_ids = {name: index for index, name in enumerate(labels.class_names(connection))}
 
     held = _hold_out(connection, data, seed, contents, known, given, class_ids)
-    new = [
-        NewSample(
-            uid=uid,
-            num_bytes=content.num_bytes,
-            width=content.found.width,
-            height=content.found.height,
-            channels=content.found.channels,
-            source=content.name,
-            group=content.group,
-            split="holdout" if uid in held else "train",
-            reason=content.found.reason,
-        )
-        for uid, content in contents.items()
-        if uid not in known
-    ]
-    samples.register(connection, new)
-    moved = [known[uid].id for uid in held if uid in known]
-    intake.hold_out(connection, moved)
-
+    num_added = _write_samples(connection, contents, known, held)
+    intake.hold_out(connection, [known[uid].id for uid in held if uid in known])
     sample_ids = samples.ids_of(connection, list(given))
-    events = [
-        LabelEvent(
-            sample_id=sample_ids[uid],
-            kind="given",
-            class_id=class_ids[name],
-            annotator=annotator or "source",
-            source_key=f"given/{uid}/{annotator}/{name}",
-        )
-        for uid, one in given.items()
-        for name, annotator in one.said
-    ]
-    num_labeled = labels.append(connection, events, None)
-    recorded = intake.known_conflicts(connection)
-    conflicts = [
-        Finding(
-            sample_id=sample_ids[uid],
-            kind=intake.CONFLICT,
-            score=0.0,
-            given=class_ids[one.label],
-            suggested=class_ids[name],
-        )
-        for uid, one in given.items()
-        for name in one.contradicting
-        if (sample_ids[uid], class_ids[name]) not in recorded
-    ]
-    rounds.add_findings(connection, conflicts, None)
-    num_added = sum(one.reason is None for one in new)
+    num_labeled = _write_labels(connection, given, sample_ids, class_ids)
+    _write_conflicts(connection, given, sample_ids, class_ids)
+
     quarantined = [
         SetAside(content.name, content.found.reason)
         for content in contents.values()
@@ -168,6 +130,83 @@ def record(
             for name in one.contradicting
         ),
     )
+
+
+def _write_samples(
+    connection: Connection,
+    contents: Mapping[str, Content],
+    known: Mapping[str, intake.KnownSample],
+    held: set[str],
+) -> int:
+    """Register what is new, quarantined files included; the number of new usable samples."""
+    new = [uid for uid in contents if uid not in known]
+    for start in range(0, len(new), _ROWS):
+        chunk = new[start : start + _ROWS]
+        samples.register(
+            connection, [_new_sample(uid, contents[uid], uid in held) for uid in chunk]
+        )
+    return sum(contents[uid].usable for uid in new)
+
+
+def _new_sample(uid: str, content: Content, is_held: bool) -> NewSample:
+    return NewSample(
+        uid=uid,
+        num_bytes=content.num_bytes,
+        width=content.found.width,
+        height=content.found.height,
+        channels=content.found.channels,
+        source=content.name,
+        group=content.group,
+        split="holdout" if is_held else "train",
+        reason=content.found.reason,
+    )
+
+
+def _write_labels(
+    connection: Connection,
+    given: Mapping[str, GivenLabel],
+    sample_ids: Mapping[str, int],
+    class_ids: Mapping[str, int],
+) -> int:
+    """Append what was said to the label log; the number of events that are new."""
+    uids, num_labeled = list(given), 0
+    for start in range(0, len(uids), _ROWS):
+        events = [
+            LabelEvent(
+                sample_id=sample_ids[uid],
+                kind="given",
+                class_id=class_ids[name],
+                annotator=annotator or "source",
+                source_key=f"given/{uid}/{annotator}/{name}",
+            )
+            for uid in uids[start : start + _ROWS]
+            for name, annotator in given[uid].said
+        ]
+        num_labeled += labels.append(connection, events, None)
+    return num_labeled
+
+
+def _write_conflicts(
+    connection: Connection,
+    given: Mapping[str, GivenLabel],
+    sample_ids: Mapping[str, int],
+    class_ids: Mapping[str, int],
+) -> None:
+    """Record each contradiction as a finding, once, however often it is ingested."""
+    recorded = intake.known_conflicts(connection)
+    conflicts = [
+        Finding(
+            sample_id=sample_ids[uid],
+            kind=intake.CONFLICT,
+            score=0.0,
+            given=class_ids[one.label],
+            suggested=class_ids[name],
+        )
+        for uid, one in given.items()
+        for name in one.contradicting
+        if (sample_ids[uid], class_ids[name]) not in recorded
+    ]
+    rounds.add_findings(connection, conflicts, None)
 
 
 def _contradiction(content: Content, given: GivenLabel, name: str) -> str:
