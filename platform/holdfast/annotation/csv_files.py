@@ -150,7 +150,7 @@ def _read(path: Path, uids: set[str]) -> list[tuple[str, _Line]]:
         raise AnswerError(f"{path} is empty; restore it, or remove it and send the query again")
     header = text.splitlines()[0]
     delimiter = max(",;\t", key=header.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = [name.strip().lower() for name in next(rows)]
         for needed in ("uid", "label"):
@@ -161,7 +161,7 @@ def _read(path: Path, uids: set[str]) -> list[tuple[str, _Line]]:
                 )
         found = []
         for row in rows:
-            if line := _line(path, rows.line_num, columns, [cell.strip() for cell in row], uids):
+            if line := _line(path, rows.line_num, columns, _cells(row), uids):
                 found.append(line)
     except csv.Error as error:
         raise AnswerError(
@@ -190,6 +190,11 @@ def _line(
     if not label:
         return None
     return uid, _Line(path, number, label, cells.get("annotator") or "file")
+
+
+def _cells(row: list[str]) -> list[str]:
+    # A line break inside a cell would make errors that quote it longer than one line.
+    return [" ".join(cell.splitlines()).strip() for cell in row]
 
 
 def _text(path: Path) -> str:

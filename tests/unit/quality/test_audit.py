@@ -130,9 +130,7 @@ def test_error_probabilities_keep_the_ranking_and_sum_to_the_estimate():
     assert error_probabilities(scores, 0).max() == 0.0
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("folds", 1), ("neighbors", 0), ("vote_share", 1.5)]
-)
+@pytest.mark.parametrize(("key", "value"), [("folds", 1), ("neighbors", 0), ("vote_share", 1.5)])
 def test_audit_config_out_of_range_is_refused(key, value):
     with pytest.raises(ConfigError, match=f"audit.{key}"):
         AuditConfig(**{key: value})
