@@ -68,7 +68,7 @@ class LearningConfig:
     """
 
     strategy: str = "ewc_replay"
-    steps: int = 200
+    steps: int = 150
     batch_size: int = 64
     learning_rate: float = 4e-3
     weight_decay: float = 0.05

@@ -343,7 +343,8 @@ def _train(
         # every update for the first.
         strategy.clock.train_exp_counter = experience.number - 1
         data = TensorDataset(
-            torch.from_numpy(experience.images_nchw), torch.from_numpy(experience.labels_n)
+            torch.from_numpy(np.require(experience.images_nchw, requirements="W")),
+            torch.tensor(experience.labels_n),
         )
         strategy.train(
             DatasetExperience(

@@ -72,7 +72,7 @@ def predict(
     with threads_for(max(images_nchw.shape[2:])), torch.inference_mode(), reduced:
         for start in range(0, num_images, config.batch_size):
             stop = min(start + config.batch_size, num_images)
-            batch = torch.from_numpy(np.ascontiguousarray(images_nchw[start:stop])).to(place)
+            batch = torch.from_numpy(images_nchw[start:stop].copy()).to(place)
             embeddings = network.embed(batch)
             probs = torch.softmax(network.head(embeddings).float(), dim=1)
             probs_nk[start:stop] = probs.cpu().numpy()

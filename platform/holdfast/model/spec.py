@@ -8,7 +8,7 @@ from typing import Literal
 from holdfast.errors import ConfigError
 
 SMALL_RESIDUAL = "small_residual"
-DEFAULT_WIDTH = 24
+DEFAULT_WIDTH = 16
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -21,7 +21,7 @@ class NetworkConfig:
     name : str
         `small_residual`, or any model name that timm knows (`timm.list_models()`).
     width : int or None
-        Channels of the first stage of `small_residual`, a multiple of 4; None takes 24.
+        Channels of the first stage of `small_residual`, a multiple of 4; None takes 16.
         Cost grows with its square. timm models bring their own.
     pretrained : bool
         Start from the weights timm has for the model, which must be on this machine
