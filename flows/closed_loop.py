@@ -6,15 +6,14 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from holdfast.errors import TransientError
 from holdfast.flows.session import prefect_session
 
-from holdfast.errors import TransientError
-
 # isort: split
-from holdfast.flows.phase_tasks import OnPhase, listening, run_phases
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from holdfast.flows.phase_tasks import OnPhase, listening, run_phases
 from holdfast.loop import PHASES, RoundOutcome, exclusive
 from holdfast.phases.turn import Progress
 from holdfast.project import Project

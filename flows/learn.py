@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.flows.phase_tasks import run_phases
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from holdfast.flows.phase_tasks import run_phases
 from holdfast.loop import LEARN
 
 

@@ -22,7 +22,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from holdfast.flows import reconcile
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -32,6 +31,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.utilities.annotations import quote
 
 from holdfast.errors import AnnotationsPendingError, BusyError, TransientError
+from holdfast.flows import reconcile
 from holdfast.loop import (
     LEARN,
     PHASES,

@@ -21,7 +21,8 @@ def test_platform_folder_holds_no_module() -> None:
 
 
 def test_packages_of_the_wheel_are_those_of_the_tree() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared = settings["tool"]["setuptools"]["packages"]
     found = {
         ".".join(path.parent.relative_to(ROOT / "platform").parts)
         for path in ROOT.glob("platform/holdfast/**/__init__.py")
@@ -30,7 +31,8 @@ def test_packages_of_the_wheel_are_those_of_the_tree() -> None:
 
 
 def test_lock_file_names_no_address() -> None:
-    assert not re.findall(r"\w+://|--index-url|--find-links", (ROOT / "requirements.lock").read_text())
+    lock = (ROOT / "requirements.lock").read_text()
+    assert not re.findall(r"\w+://|--index-url|--find-links", lock)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from holdfast.flows.session import Session, prefect_session
 
 from holdfast.errors import (
     AnnotationsPendingError,
@@ -21,17 +20,18 @@ from holdfast.errors import (
     PoolExhaustedError,
     TransientError,
 )
+from holdfast.flows.session import Session, prefect_session
 
 # isort: split
-from holdfast.flows import phase_tasks, reconcile
-from holdfast.flows.ask import ask
-from holdfast.flows.closed_loop import closed_loop, run
-from holdfast.flows.learn import learn
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Running
 
+from holdfast.flows import phase_tasks, reconcile
+from holdfast.flows.ask import ask
+from holdfast.flows.closed_loop import closed_loop, run
+from holdfast.flows.learn import learn
 from holdfast.loop import ASK, LEARN, PHASES, RoundOutcome, exclusive, run_round
 from holdfast.project import Project
 from holdfast.store.rounds import PhaseRecord

@@ -62,4 +62,5 @@ def _average(images_nchw: Images) -> Floats:
     rows, columns = -(-h // _SIDE), -(-w // _SIDE)  # pixels averaged into one
     cut = images_nchw[:, :, : h // rows * rows, : w // columns * columns]
     blocks = cut.reshape(n, c, h // rows, rows, w // columns, columns)
-    return blocks.mean(axis=(3, 5), dtype=np.float32).reshape(n, -1) / np.float32(255)
+    averages: Floats = blocks.mean(axis=(3, 5), dtype=np.float32).reshape(n, -1)
+    return averages / np.float32(255)

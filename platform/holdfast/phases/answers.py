@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -208,7 +209,7 @@ def _label_events(
     return tuple(events)
 
 
-def _outcome(given: int | None, class_id: int) -> str:
+def _outcome(given: int | None, class_id: int) -> Literal["corrected", "confirmed", "unresolved"]:
     if class_id < 0:
         return "unresolved"
     return "confirmed" if class_id == given else "corrected"

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from holdfast import catalog
 from holdfast.failpoints import reach
@@ -21,6 +22,7 @@ from holdfast.query.strategy import Candidates
 from holdfast.records import (
     Changes,
     Finding,
+    Floats,
     Ids,
     Query,
 )
@@ -155,10 +157,9 @@ def _candidates(turn: Turn, pool: Pool) -> Candidates:
     """Describe the unlabeled samples to the query strategy."""
     state = scoring.champion_state(turn.project)
     embeddings, labeled_embeddings = describe(turn, pool.unlabeled_ids, pool.labeled.sample_ids_n)
-    if state is None:
-        probs = np.zeros((len(pool.unlabeled_ids), 0), np.float32)
-        class_ids = np.zeros(0, np.int64)
-    else:
+    probs: Floats = np.zeros((len(pool.unlabeled_ids), 0), np.float32)
+    class_ids: Ids = np.zeros(0, np.int64)
+    if state is not None:
         said = scoring.score(turn.project, state, pool.unlabeled_ids, turn.progress)
         probs, class_ids = said.pred_probs_nk, said.class_ids_k
     size = max([*class_ids.tolist(), *pool.labeled.class_ids_n.tolist()], default=-1) + 1
@@ -172,7 +173,7 @@ def _candidates(turn: Turn, pool: Pool) -> Candidates:
     )
 
 
-def _group_keys(groups: list[str | None], sample_ids_n: Ids) -> np.ndarray | None:
+def _group_keys(groups: list[str | None], sample_ids_n: Ids) -> NDArray[np.str_] | None:
     """Return one key per sample, equal within a group; None when nobody has a group."""
     if not any(groups):
         return None

@@ -1,0 +1,203 @@
+"""A real server, a real worker and the deployments as they are shipped."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from holdfast.loop import PHASES
+from holdfast.project import Project
+from holdfast.store import rounds
+
+ROOT = Path(__file__).parents[2]
+PREFECT = Path(sys.executable).with_name("prefect")
+CLOSED_LOOP = "closed-loop/closed-loop"
+# Each on two busy cores: a server with an empty database is up in 15 s, a round (half of
+# it spent on imports) is through in 60 s.
+SERVER_SECONDS = 120
+ROUND_SECONDS = 300
+COMMAND_SECONDS = 120
+
+pytestmark = [pytest.mark.slow, pytest.mark.service]
+
+
+class Service:
+    """A Prefect server of this test alone, and what is started beside it."""
+
+    def __init__(self, folder: Path, config: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "PREFECT" not in name},
+            "PREFECT_HOME": str(folder / "home"),
+            "PREFECT_API_URL": self.url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "HOLDFAST_CONFIG": str(config),
+            "NO_COLOR": "1",
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *arguments: str) -> None:
+        with (self.folder / f"{arguments[0]}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [PREFECT, *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+
+    def command(self, *arguments: str) -> None:
+        done = subprocess.run(
+            [PREFECT, *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def request(self, method: str, path: str, content: Any = None) -> Any:
+        reply = httpx.request(method, f"{self.url}{path}", json=content, timeout=30)
+        reply.raise_for_status()
+        return reply.json() if reply.content else None
+
+    def flow_runs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.request(
+            "POST", "/flow_runs/filter", {"sort": "EXPECTED_START_TIME_ASC"}
+        )
+        return found
+
+    def stop(self) -> None:
+        # Workers give each run a session of its own, so runs are ended by their number.
+        for number in self._running():
+            _kill_group(number)
+        for process in reversed(self.processes):
+            _kill_group(process.pid)
+            process.wait()
+
+    def _running(self) -> list[int]:
+        try:
+            runs = self.flow_runs()
+        except httpx.HTTPError:
+            return []
+        return [
+            int(run["infrastructure_pid"])
+            for run in runs
+            if run["infrastructure_pid"] and run["state_type"] in ("PENDING", "RUNNING")
+        ]
+
+
+def _kill_group(number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(number, signal.SIGKILL)
+
+
+def wait_for(what: str, condition: Callable[[], Any], seconds: float) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if found := condition():
+                return found
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.5)
+    raise AssertionError(f"{what} did not happen within {seconds} seconds")
+
+
+@pytest.fixture
+def service(tmp_path: Path, tiny_project: Callable[[str], Path]) -> Iterator[Service]:
+    service = Service(tmp_path, tiny_project("project") / "holdfast.toml")
+    try:
+        service.start("server", "start", "--port", str(service.port))
+        wait_for("server", lambda: service.request("GET", "/health"), SERVER_SECONDS)
+        service.command("work-pool", "create", "holdfast", "--type", "process")
+        service.command("deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+        yield service
+    finally:
+        service.stop()
+
+
+def test_scheduled_run_finishes_a_round_and_a_colliding_run_is_cancelled(
+    service: Service, tmp_path: Path
+) -> None:
+    deployments = {
+        deployment["name"]: deployment
+        for deployment in service.request("POST", "/deployments/filter", {})
+    }
+    assert {"closed-loop", "ask", "learn"} == set(deployments)
+    for name, deployment in deployments.items():
+        assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["parameters"] == {"config": service.environment["HOLDFAST_CONFIG"]}
+        active = [schedule["active"] for schedule in deployment["schedules"]]
+        assert active == [name == "closed-loop"]
+
+    service.start("worker", "start", "--pool", "holdfast")
+    # Only the first of these will run: the next is due long after the test's end.
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20)
+    every_hour = ("--interval", "3600", "--anchor-date", soon.isoformat())
+    service.command(
+        "deployment", "schedule", "create", CLOSED_LOOP, *every_hour, "--replace", "--accept-yes"
+    )
+    identity = deployments["closed-loop"]["id"]
+
+    def scheduled() -> dict[str, Any] | None:
+        runs = [run for run in service.flow_runs() if run["auto_scheduled"]]
+        return next((run for run in runs if run["state_type"] == "RUNNING"), None)
+
+    first = wait_for("scheduled run", scheduled, ROUND_SECONDS)
+    second = service.request("POST", f"/deployments/{identity}/create_flow_run", {})
+
+    def cancelled() -> bool:
+        state = service.request("GET", f"/flow_runs/{second['id']}")["state_type"]
+        assert state in ("SCHEDULED", "PENDING", "CANCELLED"), state
+        return bool(state == "CANCELLED")
+
+    wait_for("cancellation", cancelled, ROUND_SECONDS)
+
+    def finished() -> dict[str, Any] | None:
+        run: dict[str, Any] = service.request("GET", f"/flow_runs/{first['id']}")
+        ended = run["state_type"] not in ("PENDING", "RUNNING")
+        return run if ended else None
+
+    run = wait_for("end of the round", finished, ROUND_SECONDS)
+    log = (tmp_path / "worker.log").read_text()
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Completed"), log
+    config = Path(service.environment["HOLDFAST_CONFIG"])
+    with Project.open(config) as project, project.ledger.read() as connection:
+        newest = rounds.newest(connection)
+        done = rounds.phases(connection, 1)
+    assert newest is not None
+    assert (newest.number, newest.state) == (1, "finished")
+    assert {record.phase for record in done} == set(PHASES)
+
+    def all_tasks_shown() -> bool:
+        query = {"flow_runs": {"id": {"any_": [first["id"]]}}}
+        tasks = service.request("POST", "/task_runs/filter", query)
+        completed = [task for task in tasks if task["state_type"] == "COMPLETED"]
+        return len(completed) == len(done)
+
+    wait_for("every phase as a task", all_tasks_shown, SERVER_SECONDS)
