@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from holdfast import catalog
 from holdfast.failpoints import reach
 from holdfast.phases import scoring
-from holdfast.phases.describe import describe, describe_labeled
+from holdfast.phases.describe import describe
 from holdfast.phases.oracles import cards_of, newest_query, open_oracle
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import PhaseResult, Turn
@@ -42,7 +42,7 @@ def audit(turn: Turn) -> PhaseResult:
         return PhaseResult(outcome={"labels": len(table), "suspects": 0, "estimated_errors": 0})
     found = audit_labels(
         table.class_ids_n,
-        describe_labeled(turn, table.sample_ids_n),
+        describe(project, table.sample_ids_n),
         config=project.config.audit,
         rng=turn.rng("audit"),
         groups_n=_group_keys(groups, table.sample_ids_n),
@@ -154,22 +154,27 @@ def _unspent(turn: Turn) -> int:
 
 
 def _candidates(turn: Turn, pool: Pool) -> Candidates:
-    """Describe the unlabeled samples to the query strategy."""
-    state = scoring.champion_state(turn.project)
-    embeddings, labeled_embeddings = describe(turn, pool.unlabeled_ids, pool.labeled.sample_ids_n)
-    probs: Floats = np.zeros((len(pool.unlabeled_ids), 0), np.float32)
+    """Describe the unlabeled samples, or a random part of very many, to the strategy."""
+    project = turn.project
+    limit = project.config.query.pool_limit
+    ids = pool.unlabeled_ids
+    if len(ids) > limit:
+        ids = np.sort(turn.rng("pool").choice(ids, limit, replace=False))
+    embeddings = describe(project, np.concatenate([ids, pool.labeled.sample_ids_n]))
+    state = scoring.champion_state(project)
+    probs: Floats = np.zeros((len(ids), 0), np.float32)
     class_ids: Ids = np.zeros(0, np.int64)
     if state is not None:
-        said = scoring.score(turn.project, state, pool.unlabeled_ids, turn.progress)
+        said = scoring.score(project, state, ids, turn.progress)
         probs, class_ids = said.pred_probs_nk, said.class_ids_k
     size = max([*class_ids.tolist(), *pool.labeled.class_ids_n.tolist()], default=-1) + 1
     return Candidates(
-        sample_ids_n=pool.unlabeled_ids,
+        sample_ids_n=ids,
         pred_probs_nk=probs,
         class_ids_k=class_ids,
-        embeddings_nd=embeddings,
+        embeddings_nd=embeddings[: len(ids)],
         labeled_counts_k=np.bincount(pool.labeled.class_ids_n, minlength=size)[class_ids],
-        labeled_embeddings_md=labeled_embeddings,
+        labeled_embeddings_md=embeddings[len(ids) :],
     )
 
 

@@ -43,9 +43,9 @@ class AgreementConfig:
         Share of a round's budget kept for second answers, in [0, 0.5].
     """
 
-    max_answers: int = 3
+    max_answers: int = 1
     confidence: float = 0.9
-    reserve_share: float = 0.08
+    reserve_share: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_answers <= 9:

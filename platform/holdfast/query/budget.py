@@ -17,6 +17,8 @@ class QueryConfig:
     ----------
     budget : int
         Answers a round may cost, second answers included; at least 1.
+    pool_limit : int
+        Samples looked at in a round; a larger pool gives that many, drawn at random.
     strategy : str
         Name in the catalog: `margin`, `entropy`, `least_confidence`, ...
     share_suspects : float
@@ -35,6 +37,7 @@ class QueryConfig:
     """
 
     budget: int = 50
+    pool_limit: int = 50_000
     strategy: str = "margin"
     share_suspects: float = 0.5
     share_random: float = 0.08
@@ -45,6 +48,11 @@ class QueryConfig:
 
     def __post_init__(self) -> None:
         _between("budget", self.budget, 1, np.inf)
+        if self.pool_limit < self.budget:
+            raise ConfigError(
+                f"query.pool_limit should be at least query.budget ({self.budget}), not "
+                f"{self.pool_limit}"
+            )
         for name in ("share_suspects", "share_random", "novelty_weight"):
             _between(name, getattr(self, name), 0.0, 1.0)
         _between("suspect_threshold", self.suspect_threshold, 0.01, 0.99)
