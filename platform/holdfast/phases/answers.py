@@ -89,7 +89,7 @@ def consensus(turn: Turn) -> PhaseResult:
         everything = queries.all_answers(connection)
         pool = read_pool(connection)
         names = labels.class_names(connection)
-        found = rounds.findings(connection, turn.round_number)
+        found = rounds.open_findings(connection, turn.round_number)
     items = {item.sample_id: item for one in reversed(asked) for item in one.items}
     left = int(turn.outcome("query")["budget"]) - len(answers)
     decided = _decide(items, answers, everything, pool, len(names), turn)

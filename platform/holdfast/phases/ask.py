@@ -27,6 +27,7 @@ from holdfast.records import (
     Query,
 )
 from holdfast.store import rounds, samples
+from holdfast.store.rounds import FindingRow
 
 LABEL_ERROR = "label_error"
 
@@ -53,8 +54,9 @@ def audit(turn: Turn) -> PhaseResult:
         found.suggested_n,
         found.error_probs_n,
         table.verified_n,
-        threshold=_threshold(turn, pool),
+        threshold=0.0,
     )
+    suspects = suspects.first(_num_suspects(turn, pool, suspects))
     findings = tuple(
         Finding(
             sample_id=sample_id,
@@ -87,8 +89,8 @@ def query(turn: Turn) -> PhaseResult:
     config = project.config
     with project.ledger.read() as connection:
         pool = read_pool(connection)
-        found = rounds.findings(connection, turn.round_number)
-    suspects = _suspects([row.finding for row in found], pool)
+        found = rounds.open_findings(connection, turn.round_number)
+    suspects = _suspects(found, pool)
     budget = config.query.budget + _unspent(turn)
     budget = min(budget, len(pool.unlabeled_ids) + len(suspects))
     reserve = min(math.ceil(config.agreement.reserve_share * budget), budget - 1)
@@ -122,26 +124,29 @@ def send(turn: Turn) -> PhaseResult:
     return PhaseResult(outcome={"query": asked.key, "oracle": oracle.name})
 
 
-def _threshold(turn: Turn, pool: Pool) -> float:
-    """Return the error probability from which a label is worth an answer.
+def _num_suspects(turn: Turn, pool: Pool, ranked: Suspects) -> int:
+    """Return how many of the ranked labels are suspects.
 
-    Where the pool cannot use up the budget, the remaining answers go to the labels that
-    are most likely wrong, however likely that is.
+    Those whose probability of being wrong is worth an answer; and where the pool cannot
+    use up the budget, as many more as there are answers left.
     """
-    enough_new = len(pool.unlabeled_ids) >= turn.project.config.query.budget
-    return turn.project.config.query.suspect_threshold if enough_new else 0.0
+    config = turn.project.config.query
+    worth = int((ranked.error_probs_s >= config.suspect_threshold).sum())
+    return max(worth, config.budget - len(pool.unlabeled_ids))
 
 
-def _suspects(findings: list[Finding], pool: Pool) -> Suspects:
-    """Return the round's findings that can be asked about, most suspect first."""
-    kept = [one for one in findings if one.kind == LABEL_ERROR]
+def _suspects(found: list[FindingRow], pool: Pool) -> Suspects:
+    """Return what can be asked about of the open findings, most suspect first, each once."""
+    kept = sorted((row.finding for row in found), key=lambda one: one.score)
     ids = np.array([one.sample_id for one in kept], np.int64)
-    askable = ~np.isin(ids, pool.refused_ids)
+    _, first = np.unique(ids, return_index=True)
+    rows = np.sort(first[~np.isin(ids[first], pool.refused_ids)])
+    chosen = [kept[row] for row in rows.tolist()]
     return Suspects(
-        sample_ids_s=ids[askable],
-        given_s=np.array([one.given for one in kept], np.int64)[askable],
-        suggested_s=np.array([one.suggested for one in kept], np.int64)[askable],
-        error_probs_s=np.array([1.0 - one.score for one in kept], np.float64)[askable],
+        sample_ids_s=ids[rows],
+        given_s=np.array([one.given for one in chosen], np.int64),
+        suggested_s=np.array([one.suggested for one in chosen], np.int64),
+        error_probs_s=np.array([1.0 - one.score for one in chosen], np.float64),
     )
 
 

@@ -39,6 +39,15 @@ class Suspects:
     def __len__(self) -> int:
         return len(self.sample_ids_s)
 
+    def first(self, num: int) -> Suspects:
+        """Return the most suspect of them, all where there are no more than `num`."""
+        return Suspects(
+            sample_ids_s=self.sample_ids_s[:num],
+            given_s=self.given_s[:num],
+            suggested_s=self.suggested_s[:num],
+            error_probs_s=self.error_probs_s[:num],
+        )
+
 
 NO_SUSPECTS = Suspects(
     sample_ids_s=np.empty(0, np.int64),

@@ -142,9 +142,23 @@ def record(connection: Connection, done: PhaseRecord, changes: Changes) -> None:
 
 def findings(connection: Connection, round_number: int | None = None) -> list[FindingRow]:
     """Return findings, most suspect first; of one round where that is named."""
-    statement = sa.select(finding).order_by(finding.c.round, finding.c.score, finding.c.id)
-    if round_number is not None:
-        statement = statement.where(finding.c.round == round_number)
+    wanted = sa.true() if round_number is None else finding.c.round == round_number
+    return _findings(connection, wanted)
+
+
+def open_findings(connection: Connection, round_number: int) -> list[FindingRow]:
+    """Return what nobody has judged yet of one round and of ingest, most suspect first."""
+    return _findings(
+        connection,
+        finding.c.outcome.is_(None)
+        & sa.or_(finding.c.round == round_number, finding.c.round.is_(None)),
+    )
+
+
+def _findings(connection: Connection, wanted: sa.ColumnElement[bool]) -> list[FindingRow]:
+    statement = (
+        sa.select(finding).where(wanted).order_by(finding.c.round, finding.c.score, finding.c.id)
+    )
     return [
         FindingRow(
             round_number=row.round,
@@ -184,6 +198,7 @@ def _settle(connection: Connection, settlements: Sequence[Settlement], round_num
     for settled in settlements:
         connection.execute(
             sa.update(finding)
-            .where(finding.c.round == round_number, finding.c.sample_id == settled.sample_id)
+            .where(finding.c.sample_id == settled.sample_id, finding.c.outcome.is_(None))
+            .where(sa.or_(finding.c.round == round_number, finding.c.round.is_(None)))
             .values(outcome=settled.outcome)
         )
