@@ -29,6 +29,7 @@ CLOSED_LOOP = "closed-loop/closed-loop"
 SERVER_SECONDS = 120
 ROUND_SECONDS = 300
 COMMAND_SECONDS = 120
+EXIT_SECONDS = 20
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 
@@ -47,6 +48,8 @@ class Service:
             "PREFECT_HOME": str(folder / "home"),
             "PREFECT_API_URL": self.url,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # A minute by default, in which the one run due soon would be missed.
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
             "DO_NOT_TRACK": "1",
             "HOLDFAST_CONFIG": str(config),
             "NO_COLOR": "1",
@@ -91,28 +94,32 @@ class Service:
         return found
 
     def stop(self) -> None:
-        # Workers give each run a session of its own, so runs are ended by their number.
-        for number in self._running():
-            _kill_group(number)
-        for process in reversed(self.processes):
-            _kill_group(process.pid)
+        # A worker gives each run a session of its own, which killing the worker spares. A
+        # run that has reported its end still needs the server to leave in good order.
+        started = self._started_by_worker()
+        deadline = time.monotonic() + EXIT_SECONDS
+        while any(map(_is_alive, started)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        for number in [*started, *(process.pid for process in reversed(self.processes))]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(number, signal.SIGKILL)
+        for process in self.processes:
             process.wait()
 
-    def _running(self) -> list[int]:
+    def _started_by_worker(self) -> list[int]:
         try:
             runs = self.flow_runs()
         except httpx.HTTPError:
             return []
-        return [
-            int(run["infrastructure_pid"])
-            for run in runs
-            if run["infrastructure_pid"] and run["state_type"] in ("PENDING", "RUNNING")
-        ]
+        return [int(run["infrastructure_pid"]) for run in runs if run["infrastructure_pid"]]
 
 
-def _kill_group(number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(number, signal.SIGKILL)
+def _is_alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float) -> Any:
@@ -157,7 +164,7 @@ def test_scheduled_run_finishes_a_round_and_a_colliding_run_is_cancelled(
 
     service.start("worker", "start", "--pool", "holdfast")
     # Only the first of these will run: the next is due long after the test's end.
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20)
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=40)
     every_hour = ("--interval", "3600", "--anchor-date", soon.isoformat())
     service.command(
         "deployment", "schedule", "create", CLOSED_LOOP, *every_hour, "--replace", "--accept-yes"
