@@ -18,8 +18,8 @@ from holdfast.records import Floats, Ids
 
 Probs = NDArray[np.float64]
 
-# Samples a fold's probe learns from at most: 60,000 labels then take a minute on 2 cores
-# instead of many, and a linear probe gains nothing from more.
+# Samples a fold's probe learns from at most. An audit of 60,000 labels in 64 dimensions
+# then takes 4 s on 2 cores.
 MAX_PROBE_SAMPLES = 10_000
 PROBE_ITERATIONS = 60
 # Length of an embedding once centered and scaled: with C = 1 it gives the probe the
