@@ -38,7 +38,7 @@ def main() -> int:
     out: Path = options.out
     shutil.rmtree(out / "project", ignore_errors=True)
     with _Live(screen) as live:
-        live.say("loading torch, Avalanche, cleanlab, modAL and Prefect")
+        live.done("Loading torch, Avalanche, cleanlab, modAL and Prefect ...")
         scoreboards = _play(world, out / "project", live)
         live.say("writing the report")
         page, data = _report(world, out, scoreboards)
@@ -72,8 +72,6 @@ class _Live:
     def say(self, what: str) -> None:
         """Say what is going on."""
         self._progress.update(self._task, description=what, completed=0, total=None)
-        if not self._screen.is_terminal:
-            self._screen.print(f"... {what}")
 
     def show(self, what: str, done: int, total: int) -> None:
         """Show how far it is."""
@@ -130,8 +128,7 @@ def _play(world: World, folder: Path, live: _Live) -> list[Scoreboard]:
     for comparison in comparisons(world, config):
         for number in range(1, world.rounds + 1):
             live.say(f"{comparison.scoreboard.arm}: round {number}")
-            row = comparison.play_round(number)
-        live.done(_line(row))
+            live.done(_line(comparison.play_round(number)))
         boards.append(comparison.scoreboard)
     return boards
 
