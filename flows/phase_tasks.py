@@ -117,7 +117,9 @@ def _advance_through(project: Project, number: int, phases: Sequence[str]) -> St
     phase = next_phase(project, number)
     while phase is not None and phase in phases:
         # Quoted, or Prefect would look for futures inside the project.
-        state: State[Any] = TASKS[phase](quote(project), number, return_state=True)
+        call = (quote(project), number)
+        # Typed as a coroutine, which it is for an async function only.
+        state: State[Any] = TASKS[phase](*call, return_state=True)  # type: ignore[assignment]
         result = state.result(raise_on_failure=False)
         if isinstance(result, BaseException):
             raise result

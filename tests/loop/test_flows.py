@@ -26,6 +26,7 @@ from holdfast.flows.session import Session, prefect_session
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
 from holdfast.flows import phase_tasks, reconcile
@@ -43,9 +44,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.service]
 
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with prefect_session(tmp_path_factory.mktemp("prefect")) as session:
-        session.wait()
-        yield session
+    # Never the server of whoever runs the tests.
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        temporary_settings(restore_defaults=[PREFECT_API_URL]),
+    ):
+        patch.delenv("PREFECT_HOME", raising=False)
+        with prefect_session(tmp_path_factory.mktemp("prefect")) as session:
+            session.wait()
+            yield session
 
 
 @pytest.fixture
