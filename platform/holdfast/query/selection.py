@@ -87,7 +87,7 @@ def weigh(
     config: QueryConfig,
     rng: np.random.Generator,
 ) -> Worth:
-    """Score candidates: uncertainty, raised by novelty, times how likely the class is rare.
+    """Score candidates: uncertainty times how likely the class is rare, plus novelty.
 
     Without a model only novelty counts.
     """
@@ -98,7 +98,10 @@ def weigh(
         return Worth(score_n=novelty_n, uncertainty_n=zeros, rarity_n=rarity_n, novelty_n=novelty_n)
     uncertainty_n = strategy.scores(candidates, rng)
     weight = config.novelty_weight
-    score_n = ((1.0 - weight) * uncertainty_n + weight * novelty_n) * rarity_n
+    # Rarity does not touch novelty: a model gives samples of a class it has never seen to
+    # the classes it knows, often frequent ones. Multiplying both lost .04 macro-F1 on
+    # long-tailed MNIST (mean of 3 seeds) and gained nothing on digits (5 seeds).
+    score_n = (1.0 - weight) * uncertainty_n * rarity_n + weight * novelty_n
     return Worth(
         score_n=score_n, uncertainty_n=uncertainty_n, rarity_n=rarity_n, novelty_n=novelty_n
     )

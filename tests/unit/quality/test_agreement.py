@@ -138,4 +138,4 @@ def test_fleiss_kappa_of_the_published_example():
 
 def test_agreement_config_reserve_without_second_answers_is_refused():
     with pytest.raises(ConfigError, match="no effect"):
-        AgreementConfig(max_answers=1)
+        AgreementConfig(max_answers=1, reserve_share=0.1)
