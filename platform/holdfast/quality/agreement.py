@@ -16,8 +16,8 @@ from holdfast.records import Ids
 Probs = NDArray[np.float64]
 
 # Before anybody's answers are known, an annotator counts as right 19 times in 20, held
-# with the weight of 20 answers: people are better than that on most images, and a stricter
-# start asks twice about everything a young model gets wrong.
+# with the weight of 20 answers: a low start would ask twice about all that a young model
+# does not expect.
 PRIOR_RIGHT, PRIOR_WRONG = 19.0, 1.0
 # A label on record is believed 3 times in 4: it is only asked about when it looks wrong.
 RECORD_TRUST = 0.75

@@ -14,7 +14,7 @@ from holdfast.records import Ids
 
 # Odds of error of a label that a person confirmed, relative to one that nobody looked at.
 # On digits with 5 % wrong answers 0.01 left 7.2 wrong labels after six rounds, 0.05 left
-# 5.8 and 0.2 left 4.8 (mean of 8 seeds); at 1 the same odd samples come back each round.
+# 5.8 and 0.2 left 4.8 (mean of 8 seeds). At 1 a confirmed label would count for nothing.
 VERIFIED_ODDS = 0.2
 
 
