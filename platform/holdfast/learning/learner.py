@@ -68,9 +68,9 @@ class LearningConfig:
     """
 
     strategy: str = "ewc_replay"
-    steps: int = 150
+    steps: int = 200
     batch_size: int = 64
-    learning_rate: float = 4e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 0.05
     loss: Literal["cross_entropy", "balanced_softmax"] = "cross_entropy"
     class_balance: float = 1.0

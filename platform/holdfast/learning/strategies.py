@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from holdfast.errors import ConfigError
-from holdfast.learning import augmentation, consolidation, replay
+from holdfast.learning import consolidation, replay
+from holdfast.learning.batches import Batches
 from holdfast.learning.consolidation import Pull, accumulate, importance
 from holdfast.learning.learner import LearnerState, LearningConfig
-from holdfast.learning.losses import BalancedSoftmax, cross_entropy, soft_targets
-from holdfast.learning.sampling import BatchSampler
+from holdfast.learning.losses import BalancedSoftmax, cross_entropy
 from holdfast.model.network import (
     Network,
     build_network,
@@ -108,7 +108,7 @@ class AvalancheLearner:
             anchor = {key: value.detach().clone() for key, value in network.named_parameters()}
             pull = Pull(_rows_like(anchor, past), past, self._config.ewc_strength)
 
-        batches = _Batches(merged, network, self._config, rng, generator, device)
+        batches = Batches(merged, network, self._config, rng, generator, device)
         # Layers that draw for themselves (dropout) use the global generator: lend it ours.
         lent = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=lent):
@@ -176,56 +176,10 @@ class AvalancheLearner:
         )
 
 
-class _Batches:
-    """As many batches as there are steps, gathered whole from bytes in memory."""
-
-    def __init__(
-        self,
-        merged: replay.Buffer,
-        network: Network,
-        config: LearningConfig,
-        rng: np.random.Generator,
-        generator: torch.Generator,
-        device: torch.device,
-    ) -> None:
-        class_ids = np.array(network.class_ids, np.int64)
-        order = np.argsort(class_ids)
-        positions_n = order[np.searchsorted(class_ids[order], merged.labels_n)]
-        self.sampler = BatchSampler(positions_n, merged.weights_n, balance=config.class_balance)
-        self.images_nchw = torch.from_numpy(merged.images_nchw).to(device)
-        self._positions_n = torch.from_numpy(positions_n).to(device)
-        self._num_classes = len(class_ids)
-        self._config, self._rng, self._generator = config, rng, generator
-        self.shares_k = torch.zeros(self._num_classes, device=device)
-        drawn_k = np.unique(positions_n[merged.weights_n > 0])
-        self.shares_k[torch.from_numpy(drawn_k)] = torch.from_numpy(self.sampler.shares_k).to(
-            self.shares_k
-        )
-
-    def __len__(self) -> int:
-        return self._config.steps
-
-    def __iter__(self) -> Iterator[list[Tensor]]:
-        for _ in range(len(self)):
-            drawn = torch.from_numpy(self.sampler.draw(self._config.batch_size, self._rng))
-            drawn = drawn.to(self.images_nchw.device)
-            images = self.images_nchw[drawn].float() / 255
-            targets = soft_targets(
-                self._positions_n[drawn], self._num_classes, self._config.label_smoothing
-            )
-            if self._config.augment:
-                images = augmentation.perturb(images, self._generator)
-            if self._config.mixup:
-                images, targets = augmentation.mix(
-                    images, targets, self._config.mixup, self._generator
-                )
-            yield [images, targets]
-
-
 class _Strategy(SupervisedTemplate):  # type: ignore[misc]  # avalanche is untyped
     """Avalanche's training loop over our batches instead of a data loader."""
 
-    def __init__(self, batches: _Batches, precision: str, **options: Any) -> None:
+    def __init__(self, batches: Batches, precision: str, **options: Any) -> None:
         super().__init__(**options)
         self._batches = batches
         self._reduced = precision == "bfloat16"
@@ -308,7 +262,7 @@ class _Averaging(SupervisedPlugin):  # type: ignore[misc]  # avalanche is untype
 def _train(
     network: Network,
     experience: Experience,
-    batches: _Batches,
+    batches: Batches,
     pull: Pull | None,
     config: LearningConfig,
     network_config: NetworkConfig,
