@@ -18,6 +18,9 @@ CATALOG: dict[str, dict[str, str]] = {
         "entropy": "holdfast.query.uncertainty:EntropyStrategy",
         "least_confidence": "holdfast.query.uncertainty:LeastConfidenceStrategy",
         "margin": "holdfast.query.uncertainty:MarginStrategy",
+        "minority": "holdfast.query.minority:MinorityStrategy",
+        "novelty": "holdfast.query.diversity:NoveltyStrategy",
+        "random": "holdfast.query.strategy:RandomStrategy",
     },
     "learning.strategy": {
         "ewc_replay": "holdfast.learning.strategies:AvalancheLearner",

@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 
 from holdfast import catalog
-from holdfast.query.diversity import NoveltyStrategy
-from holdfast.query.minority import MinorityStrategy
-from holdfast.query.strategy import Candidates, RandomStrategy
+from holdfast.query.strategy import Candidates
 
-BUILT = {
-    **{name: catalog.load("query.strategy", name) for name in catalog.CATALOG["query.strategy"]},
-    "novelty": NoveltyStrategy,
-    "minority": MinorityStrategy,
-    "random": RandomStrategy,
-}
+BUILT = {name: catalog.load("query.strategy", name) for name in catalog.CATALOG["query.strategy"]}
 each_strategy = pytest.mark.parametrize("build", BUILT.values(), ids=BUILT.keys())
 
 

@@ -80,6 +80,7 @@ def cards_of(project: Project, query: Query) -> tuple[Card, ...]:
             guess=None if item.guess is None else names[item.guess],
             confidence=item.confidence,
             label=None if class_id < 0 else names[class_id],
+            parts=item.parts,
             source=Path(source).name,
         )
         for item, uid, source, class_id in zip(
