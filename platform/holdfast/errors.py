@@ -30,6 +30,9 @@ class PoolExhaustedError(HoldfastError):
         super().__init__(
             f"query asked for {requested} samples but only {available} can be asked about; "
             f"lower query.budget to {available} or less, or ingest more images"
+            if available
+            else "nothing is left to ask about: people confirmed every label or could not tell; "
+            "ingest more images"
         )
         self.requested = requested
         self.available = available

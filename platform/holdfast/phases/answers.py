@@ -10,7 +10,7 @@ import numpy as np
 from holdfast import catalog
 from holdfast.errors import AnnotationsPendingError, AnswerError
 from holdfast.failpoints import reach
-from holdfast.phases.oracles import newest_query, open_oracle
+from holdfast.phases.oracles import cards_of, newest_query, open_oracle
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import PhaseResult, Turn
 from holdfast.quality.agreement import Decisions, decide
@@ -44,6 +44,8 @@ def collect(turn: Turn) -> PhaseResult:
     reach("collect:fetched")
     answered = {answer.sample_id for answer in answers}
     if len(answered) < project.config.annotation.enough * len(asked.items):
+        # Nothing changes for those who were asked, but a file that was lost comes back.
+        oracle.send(asked, cards_of(project, asked))
         raise AnnotationsPendingError(
             turn.round_number, len(answered), len(asked.items), oracle.where(asked)
         )
@@ -57,10 +59,11 @@ def collect(turn: Turn) -> PhaseResult:
     # The config may have gained a class since the round began.
     names += [name for name in project.config.data.classes if name not in names]
     place = {name: k for k, name in enumerate(names)}
-    unknown = sorted({a.label for a in answers if a.label is not None and a.label not in place})
+    unknown = sorted(a.label for a in answers if a.label is not None and a.label not in place)
     if unknown:
+        number = "1 answer names" if len(unknown) == 1 else f"{len(unknown)} answers name"
         raise AnswerError(
-            f"{oracle.where(asked)}: {len(unknown)} answers name no known class, for example "
+            f"{oracle.where(asked)}: {number} no known class, for example "
             f'"{unknown[0]}"; {catalog.suggestion(unknown[0], names)}. Correct the answer, or add '
             "a new class to data.classes, and run again"
         )
@@ -91,9 +94,12 @@ def consensus(turn: Turn) -> PhaseResult:
         names = labels.class_names(connection)
         found = rounds.open_findings(connection, turn.round_number)
     items = {item.sample_id: item for one in reversed(asked) for item in one.items}
-    left = int(turn.outcome("query")["budget"]) - len(answers)
+    left = max(int(turn.outcome("query")["budget"]) - len(answers), 0)
     decided = _decide(items, answers, everything, pool, len(names), turn)
-    doubtful = np.flatnonzero(decided.ask_more_m)
+    # "Cannot tell" votes for nothing, but uses up a question.
+    _, heard_m = np.unique([one.answer.sample_id for one in answers], return_counts=True)
+    more_m = decided.ask_more_m & (heard_m < project.config.agreement.max_answers)
+    doubtful = np.flatnonzero(more_m)
     doubtful = doubtful[np.argsort(decided.confidence_m[doubtful], kind="stable")][:left]
     if len(doubtful):
         again = Query(
@@ -127,7 +133,7 @@ def consensus(turn: Turn) -> PhaseResult:
             "labeled": sum(class_id >= 0 for class_id in settled.values()),
             "unresolved": sum(class_id < 0 for class_id in settled.values()),
             "answers": len(answers),
-            "unspent": max(left, 0),
+            "unspent": left,
             "random": _agreement_at_random(items, settled),
         },
     )
@@ -145,7 +151,7 @@ def _decide(
 ) -> Decisions:
     """Weigh all answers ever given about the samples of this round."""
     config = turn.project.config.agreement
-    asked = np.array(sorted({one.answer.sample_id for one in answers} | items.keys()), np.int64)
+    asked = np.array(sorted({one.answer.sample_id for one in answers}), np.int64)
     earlier_ids, earlier_by, earlier_classes = everything
     _, annotators = np.unique(earlier_by, return_inverse=True) if earlier_by else (None, [])
     record = np.full(len(asked), -1, np.int64)

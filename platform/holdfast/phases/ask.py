@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast import catalog
+from holdfast.errors import PoolExhaustedError
 from holdfast.failpoints import reach
 from holdfast.phases import scoring
 from holdfast.phases.describe import describe
@@ -39,7 +40,7 @@ def audit(turn: Turn) -> PhaseResult:
         pool = read_pool(connection)
         groups = samples.groups_of(connection, pool.labeled.sample_ids_n)
     table = pool.labeled
-    if len(np.unique(table.class_ids_n)) < 2:
+    if not len(table):
         return PhaseResult(outcome={"labels": len(table), "suspects": 0, "estimated_errors": 0})
     found = audit_labels(
         table.class_ids_n,
@@ -48,12 +49,13 @@ def audit(turn: Turn) -> PhaseResult:
         rng=turn.rng("audit"),
         groups_n=_group_keys(groups, table.sample_ids_n),
     )
+    open_n = ~np.isin(table.sample_ids_n, pool.refused_ids)
     suspects = rank_suspects(
-        table.sample_ids_n,
-        table.class_ids_n,
-        found.suggested_n,
-        found.error_probs_n,
-        table.verified_n,
+        table.sample_ids_n[open_n],
+        table.class_ids_n[open_n],
+        found.suggested_n[open_n],
+        found.error_probs_n[open_n],
+        table.verified_n[open_n],
         threshold=0.0,
     )
     suspects = suspects.first(_num_suspects(turn, pool, suspects))
@@ -84,15 +86,23 @@ def audit(turn: Turn) -> PhaseResult:
 
 
 def query(turn: Turn) -> PhaseResult:
-    """Choose the samples whose answers are worth most."""
+    """Choose the samples whose answers are worth most.
+
+    Raises
+    ------
+    PoolExhaustedError
+        When nothing is left to ask about.
+    """
     project = turn.project
     config = project.config
     with project.ledger.read() as connection:
         pool = read_pool(connection)
         found = rounds.open_findings(connection, turn.round_number)
     suspects = _suspects(found, pool)
-    budget = config.query.budget + _unspent(turn)
+    budget = min(config.query.budget + _unspent(turn), config.query.pool_limit)
     budget = min(budget, len(pool.unlabeled_ids) + len(suspects))
+    if not budget:
+        raise PoolExhaustedError(config.query.budget, 0)
     reserve = min(math.ceil(config.agreement.reserve_share * budget), budget - 1)
     items = select(
         _candidates(turn, pool),

@@ -65,10 +65,11 @@ def promote(turn: Turn) -> PhaseResult:
     """Carry out the gate's verdict by one compare-and-swap on the champion."""
     with turn.project.ledger.read() as connection:
         current = models.champion(connection)
-        version = version_of(turn)
+        newest = models.newest_version(connection)
+    version = version_of(turn)
     champion = current.champion if current else None
     learned = turn.outcome("learn")
-    if champion != learned["parent"]:
+    if champion != learned["parent"] or newest != version:
         # Somebody rolled back while this round was learning: learn again from there.
         return PhaseResult(outcome={"stale": learned["parent"]}, back_to="snapshot")
     verdict = turn.outcome("evaluate")["verdict"]

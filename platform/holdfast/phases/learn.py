@@ -23,9 +23,6 @@ from holdfast.records import (
 )
 from holdfast.store import checkpoints, labels, models, rounds, samples
 
-# Verified holdout samples from which on unverified ones are left out of the comparison.
-_ENOUGH_VERIFIED = 100
-
 
 def snapshot(turn: Turn) -> PhaseResult:
     """Make a new immutable dataset version of the labels that hold now."""
@@ -67,7 +64,8 @@ def learn(turn: Turn) -> PhaseResult:
         after = labels.resolve(connection, version.scope, "train")
         before = _no_labels()
         if current is not None:
-            known = models.version_by_id(connection, current.dataset_version)
+            # Not the promotion's version: a rollback may pair a champion with later labels.
+            known = models.version_learned(connection, current.champion)
             before = labels.resolve(connection, known.scope, "train")
         doubts = {
             row.finding.sample_id: row.finding.score

@@ -62,6 +62,19 @@ def newest_version(connection: Connection, round_number: int | None = None) -> S
     return _version(connection, dataset_version.c.round == round_number)
 
 
+def version_learned(connection: Connection, sha256: str) -> StoredVersion:
+    """Return the version a model was taught; LedgerError when there is no such model."""
+    found = _version(
+        connection,
+        dataset_version.c.id.in_(
+            sa.select(model.c.dataset_version).where(model.c.sha256 == sha256)
+        ),
+    )
+    if found is None:
+        raise LedgerError(f"the ledger has no model {sha256[:12]}; restore a backup")
+    return found
+
+
 def add_model(connection: Connection, new: ModelRecord) -> None:
     """Record a model; the same weights recorded twice are one row."""
     known = connection.scalar(sa.select(model.c.sha256).where(model.c.sha256 == new.sha256))
