@@ -1,0 +1,59 @@
+"""One run as a frozen tree, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from holdfast.config import Config, load, parse
+from holdfast.errors import ConfigError
+
+RECIPES = Path(__file__).parents[2] / "deployments" / "recipes"
+
+
+def test_empty_text_gives_the_defaults() -> None:
+    assert parse("") == Config()
+
+
+def test_digest_of_equal_settings_is_equal_and_of_others_is_not() -> None:
+    assert parse("seed = 0").digest() == Config().digest()
+    assert parse("seed = 1").digest() != Config().digest()
+    assert parse("[query]\nbudget = 7").digest() != Config().digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sed = 1", "unknown key sed; did you mean seed?"),
+        ("[query]\nbudgte = 5", "unknown key query.budgte; did you mean budget?"),
+        ("[query]\nbudget = 'many'", "query.budget should be a whole number"),
+        ("[query]\nbudget = 2.5", "query.budget should be a whole number"),
+        ("[query]\nbudget = true", "query.budget should be a whole number"),
+        ("[query]\nstrategy = 'margn'", "did you mean margin?"),
+        ("query = 3", r"write \[query\] above"),
+        ("[data]\nclasses = 'cat'", "data.classes should be a list"),
+        ("[data]\nclasses = [1]", "data.classes should be text in quotes"),
+        ("[network]\nprecision = 'float16'", "bfloat16"),
+        ("[annotation]\ntruth = 'x.csv'", "no effect"),
+        ("seed = -1", "seed should be 0 or more"),
+        ("seed = ", "not valid TOML"),
+    ],
+)
+def test_wrong_setting_is_named_with_what_to_do(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse(text)
+
+
+def test_whole_number_is_accepted_where_a_number_is_wanted() -> None:
+    assert parse("[query]\nshare_random = 0").query.share_random == 0.0
+
+
+def test_missing_file_is_an_error_that_names_init(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holdfast init"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
+def test_recipe_that_ships_is_valid(recipe: Path) -> None:
+    assert isinstance(load(recipe), Config)
