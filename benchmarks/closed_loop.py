@@ -24,11 +24,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.scoreboard import Row
-from benchmarks.world import World, build, read_source
+from benchmarks.sources import read_source
+from benchmarks.world import World, build
 from holdfast.errors import HoldfastError
 
 RECIPE = Path(__file__).parents[1] / "deployments" / "recipes" / "default.toml"
 DIGITS_IMBALANCE = 20.0
+KEYS = (
+    *("arm", "seed", "round", "labels_used", "macro_f1", "balanced_accuracy", "rare_recall"),
+    *("forgetting", "wrong_labels_left", "seconds"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +59,9 @@ def make_world(options: argparse.Namespace, seed: int) -> World:
     imbalance = options.imbalance
     if imbalance is None and options.data == "digits":
         imbalance = DIGITS_IMBALANCE
-    start = options.start_classes or max(2, round(0.6 * len(source.class_names)))
+    start = options.start_classes
+    if start is None:
+        start = max(2, round(0.6 * len(source.class_names)))
     return build(
         source,
         seed=seed,
@@ -137,8 +144,16 @@ def _result(options: argparse.Namespace, rows: Sequence[Row]) -> dict[str, Any]:
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "settings": settings,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "rows": [row.to_json() for row in rows],
+        "rows": [{key: row.to_json()[key] for key in KEYS} for row in rows],
     }
+
+
+def seed_list(text: str) -> list[int]:
+    """Read `0,1,2`."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"expected numbers from 0, as in 0,1,2, not {text!r}")
+    return [int(part) for part in parts]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -149,7 +164,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="digits", help="digits, or a folder (default: digits)")
     parser.add_argument(
         "--seeds",
-        type=lambda text: [int(part) for part in text.split(",")],
+        type=seed_list,
         default=[0],
         help="comma-separated (default: 0)",
     )

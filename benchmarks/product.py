@@ -15,8 +15,9 @@ import numpy as np
 
 from benchmarks.scoreboard import Row, Scoreboard
 from benchmarks.world import World, encode, to_nchw
-from holdfast.config import FILE_NAME
+from holdfast.config import FILE_NAME, parse
 from holdfast.data.ingest import ingest_images
+from holdfast.errors import ConfigError
 from holdfast.loop import run_round
 from holdfast.model.inference import predict
 from holdfast.model.network import restore_network
@@ -157,8 +158,22 @@ def run_directly(folder: Path, on_phase: Callable[[PhaseRecord], None], progress
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Read a recipe: a `holdfast.toml` without what a world decides."""
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    """Read a recipe: a `holdfast.toml` without what a world decides.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, would not do as a config, or decides what the world decides.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--recipe {path} cannot be read ({error})") from error
+    parse(text, str(path))
+    recipe = tomllib.loads(text)
+    if "seed" in recipe:
+        raise ConfigError(f"{path}: seed has no effect here; name seeds with --seeds")
+    return recipe
 
 
 def to_toml(settings: dict[str, Any]) -> str:

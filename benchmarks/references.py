@@ -114,6 +114,7 @@ class _FineTuned:
         )
         # Recorded, not ignored: Avalanche lifts the filter to announce its deprecations.
         with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
             if self._strategy is None:
                 self._strategy = self._build(network)
             self._strategy.train(

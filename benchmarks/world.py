@@ -7,45 +7,17 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.sources import Source
 from holdfast.errors import ConfigError
 from holdfast.records import Ids, Images
 from holdfast.seeds import generator
 
 INITIAL_FRACTION = 0.15
-DIGITS_TEST_PER_CLASS = 40
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """A labeled set before anything is done to it.
-
-    Attributes
-    ----------
-    train_images_n, test_images_m : ndarray of uint8, shape (N, H, W) or (N, H, W, C)
-    train_labels_n, test_labels_m : ndarray of int64
-        True classes, 0..K-1.
-    given_labels_n : ndarray of int64, shape (N,), or None
-        Labels on record, where the set has its own wrong ones.
-    votes_na : ndarray of int64, shape (N, A), or None
-        What each person answered; -1 for none.
-    groups_n : ndarray of str, shape (N,), or None
-        Samples of one group belong on one side of every split.
-    """
-
-    train_images_n: Images
-    train_labels_n: Ids
-    test_images_m: Images
-    test_labels_m: Ids
-    class_names: tuple[str, ...]
-    given_labels_n: Ids | None = None
-    votes_na: Ids | None = None
-    groups_n: NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,74 +71,6 @@ def flip(
     return np.where(wrong_n, (labels_n + shift) % num_classes, labels_n)
 
 
-def read_digits(seed: int) -> Source:
-    """Handwritten digits that ship with scikit-learn: 1,797 of 8×8, split by class.
-
-    The test set is balanced and drawn anew for each seed.
-    """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = np.clip(bunch.images * 255 / 16, 0, 255).round().astype(np.uint8)
-    labels = bunch.target.astype(np.int64)
-    order = generator(seed, "world", "test").permutation(len(labels))
-    rank = np.empty(len(labels), np.int64)  # position of each sample among its class
-    for k in range(10):
-        members = order[labels[order] == k]
-        rank[members] = np.arange(len(members))
-    test = rank < DIGITS_TEST_PER_CLASS
-    return Source(
-        train_images_n=images[~test],
-        train_labels_n=labels[~test],
-        test_images_m=images[test],
-        test_labels_m=labels[test],
-        class_names=tuple(str(k) for k in range(10)),
-    )
-
-
-def read_folder(folder: Path) -> Source:
-    """Read `train.npz` and `test.npz` (X uint8, y; optional y_given, votes, group).
-
-    Raises
-    ------
-    ConfigError
-        If a file or an array is missing or does not fit the others.
-    """
-    parts = {}
-    for name in ("train", "test"):
-        path = folder / f"{name}.npz"
-        if not path.is_file():
-            raise ConfigError(f"{path} is missing; --data needs train.npz and test.npz")
-        with np.load(path, allow_pickle=False) as arrays:
-            parts[name] = {key: arrays[key] for key in arrays.files}
-        missing = {"X", "y"} - parts[name].keys()
-        if missing:
-            raise ConfigError(f"{path} holds no {' and no '.join(sorted(missing))}")
-        if parts[name]["X"].dtype != np.uint8 or parts[name]["X"].ndim not in (3, 4):
-            raise ConfigError(f"{path}: X should be uint8 of shape (n, h, w) or (n, h, w, c)")
-        if len(parts[name]["X"]) != len(parts[name]["y"]):
-            raise ConfigError(f"{path}: X and y differ in length")
-    train, test = parts["train"], parts["test"]
-    num_classes = int(max(train["y"].max(), test["y"].max())) + 1
-    names = train.get("class_names", np.arange(num_classes).astype(str))
-    given, votes, group = train.get("y_given"), train.get("votes"), train.get("group")
-    return Source(
-        train_images_n=train["X"],
-        train_labels_n=train["y"].astype(np.int64),
-        test_images_m=test["X"],
-        test_labels_m=test["y"].astype(np.int64),
-        class_names=tuple(str(name) for name in names),
-        given_labels_n=None if given is None else given.astype(np.int64),
-        votes_na=None if votes is None else votes.astype(np.int64),
-        groups_n=None if group is None else group.astype(str),
-    )
-
-
-def read_source(data: str, seed: int) -> Source:
-    """Read `digits` or a folder."""
-    return read_digits(seed) if data == "digits" else read_folder(Path(data))
-
-
 def build(
     source: Source,
     *,
@@ -191,8 +95,19 @@ def build(
     start_classes : int
         Classes with labels at the start; the others enter the pool one after another
         from round 2 on.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is out of range.
     """
     num_classes = len(source.class_names)
+    for option, value, least in (("--rounds", rounds, 1), ("--budget", budget, 1)):
+        if value < least:
+            raise ConfigError(f"{option} should be {least} or more, not {value}")
+    for option, share in (("--label-noise", label_noise), ("--answer-noise", answer_noise)):
+        if not 0 <= share < 1:
+            raise ConfigError(f"{option} should be at least 0 and below 1, not {share}")
     if not 2 <= start_classes <= num_classes:
         raise ConfigError(
             f"--start-classes should lie between 2 and the {num_classes} classes of the set, "
