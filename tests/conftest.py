@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import holdfast  # noqa: F401  # first: it settles how many threads numpy loads with
+
+# isort: split
 import csv
 import hashlib
 import shutil
