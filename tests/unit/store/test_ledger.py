@@ -60,9 +60,7 @@ def add_model(connection: Connection, sha256: str, round_number: int) -> int:
     )
     models.add_model(
         connection,
-        ModelRecord(
-            sha256=sha256, round_number=round_number, parent=None, dataset_version=version
-        ),
+        ModelRecord(sha256=sha256, round_number=round_number, parent=None, dataset_version=version),
     )
     return version
 
