@@ -44,7 +44,7 @@ class AgreementConfig:
     """
 
     max_answers: int = 1
-    confidence: float = 0.9
+    confidence: float = 0.95
     reserve_share: float = 0.0
 
     def __post_init__(self) -> None:
