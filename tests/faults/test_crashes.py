@@ -45,6 +45,7 @@ FORKS.set_forkserver_preload(
         "holdfast.phases.judge",
         "holdfast.phases.learn",
         "holdfast.query.uncertainty",
+        "pytest",
         "sklearn.linear_model",
     ]
 )
@@ -66,7 +67,9 @@ def undo(root: Path, failpoint: str | None) -> None:
 
 
 def in_process(work: Callable[..., None], *arguments: object) -> int | None:
-    process = FORKS.Process(target=work, args=arguments)
+    # By file, not by name: Avalanche installs a package `tests`, which hides this folder.
+    call = f"import runpy; runpy.run_path({__file__!r})[{work.__name__!r}](*arguments)"
+    process = FORKS.Process(target=exec, args=(call, {"arguments": arguments}))
     process.start()
     process.join(timeout=300)
     return process.exitcode
