@@ -159,7 +159,7 @@ def test_surprising_answer_is_final_without_budget_for_another(opened):
 
 
 def test_answers_that_were_not_needed_are_spent_in_the_next_round(opened):
-    project = opened(agreement={"max_answers": 2, "reserve_share": 0.5})
+    project = opened(agreement={"max_answers": 2, "reserve_share": 0.5, "confidence": 0.9})
     run_round(project)
     run_round(project)
     first, second = outcomes(project, 1), outcomes(project, 2)
