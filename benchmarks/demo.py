@@ -45,12 +45,20 @@ def main() -> int:
     rows = [row for board in scoreboards for row in board.rows]
     screen.print(_table(scoreboards))
     _conclude(screen, rows)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    screen.print(f"\n{time.perf_counter() - started:.0f} s, {peak:.1f} GB of memory at most\n")
+    screen.print(
+        f"\n{time.perf_counter() - started:.0f} s, {_peak_gb():.1f} GB of memory at most\n"
+    )
     for what, path in (("report", page), ("numbers", data), ("project", out / "project")):
         screen.print(f"{what:<8} {path.resolve()}", soft_wrap=True)
     screen.print(f"\nLook into the project: .venv/bin/holdfast status --config {out / 'project'}")
     return 0
+
+
+def _peak_gb() -> float:
+    """Return the most memory this process and its largest child, Prefect's server, held."""
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    held = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(who).ru_maxrss for who in held) / unit
 
 
 class _Live:
