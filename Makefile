@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 SEEDS ?= 0,1,2,3,4
+# Trust the certificates the machine trusts, as behind a company's proxy.
+export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: demo test lint bench setup lock clean
 
