@@ -45,7 +45,8 @@ class AnnotationsPendingError(HoldfastError):
 
     def __init__(self, round_number: int, answered: int, asked: int, where: str) -> None:
         super().__init__(
-            f"round {round_number} is waiting for answers ({answered} of {asked} in): {where}"
+            f"round {round_number} is waiting for answers ({answered} of {asked} in): "
+            f"answer in {where}, then run again"
         )
         self.round_number = round_number
         self.answered = answered

@@ -191,7 +191,8 @@ def test_run_waiting_for_answers_exits_75(monkeypatch, capsys):
     monkeypatch.setattr("holdfast.cli.run.run_round", wait)
     assert main(["run", "--no-prefect"]) == 75
     assert capsys.readouterr().err == (
-        "holdfast: round 1 is waiting for answers (0 of 25 in): queries/round-1.csv\n"
+        "holdfast: round 1 is waiting for answers (0 of 25 in): "
+        "answer in queries/round-1.csv, then run again\n"
     )
 
 
