@@ -26,18 +26,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         1 an error nobody foresaw.
     """
     try:
+        exit_code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of stdout (`head`) is gone; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return exit_code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
         options = parse(argv)
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
         result = COMMANDS[options.command].load()(options)
         sys.stdout.write(result.render(options.json) + "\n")
-        sys.stdout.flush()
         return result.exit_code
     except BrokenPipeError:
-        # The reader of stdout (`head`) is gone; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except KeyboardInterrupt:
         sys.stderr.write("holdfast: interrupted; run again to go on\n")
         return INTERRUPTED

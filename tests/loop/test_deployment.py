@@ -83,7 +83,13 @@ class Service:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def request(self, method: str, path: str, content: Any = None) -> Any:
-        reply = httpx.request(method, f"{self.url}{path}", json=content, timeout=30)
+        # The server answers 503 while another writer holds its SQLite file; its own client
+        # asks again too.
+        for _ in range(20):
+            reply = httpx.request(method, f"{self.url}{path}", json=content, timeout=30)
+            if reply.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
         reply.raise_for_status()
         return reply.json() if reply.content else None
 
