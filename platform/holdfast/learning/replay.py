@@ -1,18 +1,23 @@
-"""The exemplar buffer: copies of past samples, every class its share.
+"""The exemplar buffer: copies of past samples, within a capacity.
 
-Shape suffixes: n samples, k classes, c channels, h rows, w columns.
+Shape suffixes: n samples, m samples of an experience, k columns of logits, c channels,
+h rows, w columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.learning import exemplars
 from holdfast.records import Experience, Floats, Ids, Images
+
+if TYPE_CHECKING:
+    from holdfast.learning.settings import BufferConfig
 
 PREFIX = "buffer."
 
@@ -26,18 +31,26 @@ class Buffer:
     sample_ids_n, labels_n : ndarray of int64, shape (N,)
     images_nchw : ndarray of uint8, shape (N, C, H, W)
         Copies: no past dataset is kept alive.
+    trust_n : ndarray of float32, shape (N,)
+        Trust in each label as it came, in [0, 1]; low = doubtful.
     weights_n : ndarray of float32, shape (N,)
-        Trust in each label, in [0, 1].
+        Trust in each label by now, in [0, 1]: `trust_n`, or less since `rescore`. It
+        decides who stays.
     keys_n : ndarray of float64, shape (N,)
-        Drawn once per sample, uniform in [0, 1); when a class must shrink the lowest
-        leave, so those that stay are a uniform draw of all that ever came.
+        Drawn once per sample, uniform in [0, 1), so that who stays is a draw of all that
+        ever came.
+    logits_nk : ndarray of float32, shape (N, K)
+        Answers remembered with exemplars, NaN where there is none. K is 0 until one is,
+        and grows with the head.
     """
 
     sample_ids_n: Ids
     labels_n: Ids
     images_nchw: Images
+    trust_n: Floats
     weights_n: Floats
     keys_n: NDArray[np.float64]
+    logits_nk: Floats
 
     def __len__(self) -> int:
         return len(self.sample_ids_n)
@@ -53,8 +66,10 @@ def empty_buffer(image_shape: tuple[int, int, int]) -> Buffer:
         sample_ids_n=np.zeros(0, np.int64),
         labels_n=np.zeros(0, np.int64),
         images_nchw=np.zeros((0, *image_shape), np.uint8),
+        trust_n=np.zeros(0, np.float32),
         weights_n=np.zeros(0, np.float32),
         keys_n=np.zeros(0, np.float64),
+        logits_nk=np.zeros((0, 0), np.float32),
     )
 
 
@@ -63,12 +78,42 @@ def read_buffer(tensors: Mapping[str, NDArray[Any]]) -> Buffer:
     return Buffer(**{field.name: tensors[PREFIX + field.name] for field in fields(Buffer)})
 
 
+def capacity_of(
+    config: BufferConfig, image_shape: tuple[int, int, int], num_logits: int = 0
+) -> int:
+    """Return how many exemplars may be kept: the smaller of samples and MiB.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, rows, columns of one exemplar, a byte each.
+    num_logits : int
+        Answers remembered with each exemplar, 0 or more.
+
+    Examples
+    --------
+    >>> from holdfast.learning.settings import BufferConfig
+    >>> capacity_of(BufferConfig(capacity=2000, megabytes=1.0), (3, 32, 32))
+    337
+    """
+    if not config.megabytes:
+        return config.capacity
+    one = empty_buffer(image_shape)
+    scalars = sum(
+        array.itemsize
+        for array in (one.sample_ids_n, one.labels_n, one.trust_n, one.weights_n, one.keys_n)
+    )
+    size = int(np.prod(image_shape)) + scalars + num_logits * one.logits_nk.itemsize
+    return min(config.capacity, int(config.megabytes * 2**20) // size)
+
+
 def merge(buffer: Buffer, experience: Experience, rng: np.random.Generator) -> Buffer:
     """Return the buffer with the experience in it and what was withdrawn out of it.
 
     Where both hold a sample, the experience's label and trust replace the buffer's; the
-    sample keeps its key. The result may exceed the capacity: it is what the learner
-    trains on; `shrink` brings it back afterwards.
+    sample keeps its key, and its remembered answer if the label is the same. The result may
+    exceed the capacity: it is what the learner trains on; `shrink` brings it back
+    afterwards.
 
     Raises
     ------
@@ -77,47 +122,92 @@ def merge(buffer: Buffer, experience: Experience, rng: np.random.Generator) -> B
 
     Notes
     -----
-    Cost: O((N + M) log(N + M)) for N exemplars and M new samples, whatever came before.
+    Cost: O((N + M) log(N + M)) for N exemplars and M new samples, whatever came before;
+    each image is copied once.
     """
-    ids_m, first_m = np.unique(experience.sample_ids_n, return_index=True)
+    ids_m = np.unique(experience.sample_ids_n)
     if len(ids_m) != len(experience):
         raise ValueError(
             f"experience {experience.number} holds {len(experience)} samples "
             f"but only {len(ids_m)} different ones"
         )
-    position = np.searchsorted(buffer.sample_ids_n, ids_m)
-    known = np.zeros(len(ids_m), bool)
-    inside = position < len(buffer)
-    known[inside] = buffer.sample_ids_n[position[inside]] == ids_m[inside]
-    keys_m = rng.random(len(ids_m))
-    keys_m[known] = buffer.keys_n[position[known]]
+    keys_by_id = rng.random(len(ids_m))
+    gone = np.concatenate([ids_m, experience.withdrawn_ids])
+    old = np.flatnonzero(~np.isin(buffer.sample_ids_n, gone))
+    sample_ids = np.sort(np.concatenate([buffer.sample_ids_n[old], ids_m]))
+    old_at = np.searchsorted(sample_ids, buffer.sample_ids_n[old])
+    new_at = np.searchsorted(sample_ids, experience.sample_ids_n)
+    again = np.flatnonzero(np.isin(buffer.sample_ids_n, ids_m))
+    again_at = np.searchsorted(sample_ids, buffer.sample_ids_n[again])
 
-    stays = ~np.isin(buffer.sample_ids_n, np.r_[ids_m, experience.withdrawn_ids])
-    sample_ids = np.r_[buffer.sample_ids_n[stays], ids_m]
-    order = np.argsort(sample_ids, kind="stable")
+    def joined(held: NDArray[Any], came: NDArray[Any]) -> NDArray[Any]:
+        array = np.empty((len(sample_ids), *held.shape[1:]), held.dtype)
+        array[old_at], array[new_at] = held[old], came
+        return array
+
+    labels = joined(buffer.labels_n, experience.labels_n)
+    keys = joined(buffer.keys_n, keys_by_id[np.searchsorted(ids_m, experience.sample_ids_n)])
+    keys[again_at] = buffer.keys_n[again]
+    nothing = np.full((len(ids_m), buffer.logits_nk.shape[1]), np.nan, np.float32)
+    logits = joined(buffer.logits_nk, nothing)
+    same = labels[again_at] == buffer.labels_n[again]
+    logits[again_at[same]] = buffer.logits_nk[again[same]]
     return Buffer(
-        sample_ids_n=sample_ids[order],
-        labels_n=np.r_[buffer.labels_n[stays], experience.labels_n[first_m]][order],
-        images_nchw=np.concatenate([buffer.images_nchw[stays], experience.images_nchw[first_m]])[
-            order
-        ],
-        weights_n=np.r_[buffer.weights_n[stays], experience.weights_n[first_m]][order],
-        keys_n=np.r_[buffer.keys_n[stays], keys_m][order],
+        sample_ids_n=sample_ids,
+        labels_n=labels,
+        images_nchw=joined(buffer.images_nchw, experience.images_nchw),
+        trust_n=joined(buffer.trust_n, experience.weights_n),
+        weights_n=joined(buffer.weights_n, experience.weights_n),
+        keys_n=keys,
+        logits_nk=logits,
     )
 
 
-def shrink(buffer: Buffer, capacity: int) -> Buffer:
-    """Return the buffer within its capacity, every class its fair share.
+def take(buffer: Buffer, rows_m: NDArray[Any]) -> Buffer:
+    """Return copies of some exemplars.
+
+    Parameters
+    ----------
+    rows_m : ndarray of bool, shape (N,), or of int64, ascending
+        Which ones.
+    """
+    return Buffer(**{field.name: getattr(buffer, field.name)[rows_m] for field in fields(Buffer)})
+
+
+def shrink(
+    buffer: Buffer,
+    capacity: int,
+    *,
+    policy: str = "class_balanced",
+    embeddings_nd: Floats | None = None,
+    losses_n: Floats | None = None,
+) -> Buffer:
+    """Return the buffer within its capacity; while there is room, nobody leaves.
+
+    Labels are trusted by `weights_n`: where a draw decides, a sample stays as often as its
+    weight says, and one of weight 0 makes room first. Every policy but `reservoir` gives
+    each class an equal share, and what one class cannot use to the others.
+
+    Parameters
+    ----------
+    capacity : int
+        0 or more.
+    policy : str
+        `class_balanced`, `reservoir`, `herding`, `loss_aware`; see `BufferConfig`.
+    embeddings_nd : ndarray of float32, shape (N, D), optional
+        Of every exemplar; `herding` needs them.
+    losses_n : ndarray of float32, shape (N,), optional
+        Of every exemplar, 0 or more; `loss_aware` needs them.
 
     Raises
     ------
     ValueError
-        If the capacity is negative.
+        If the capacity is negative, the policy unknown, or what it needs is missing.
 
     Notes
     -----
-    A reservoir per class, by random keys: of all samples of a class that ever came, each
-    is as likely to be here. Cost: O(N log N) in exemplars.
+    Cost: O(N log N) in exemplars; `herding` O(m n d) for each class, see
+    `exemplars.herded`.
 
     References
     ----------
@@ -127,46 +217,55 @@ def shrink(buffer: Buffer, capacity: int) -> Buffer:
     """
     if len(buffer) <= capacity:
         return buffer
-    _, classes_n, counts_k = np.unique(buffer.labels_n, return_inverse=True, return_counts=True)
-    # Highest key of each class first; the rank is the place in that line.
-    line = np.lexsort((-buffer.keys_n, classes_n))
-    starts_k = np.cumsum(counts_k) - counts_k
-    rank = np.empty(len(buffer), np.int64)
-    rank[line] = np.arange(len(buffer)) - starts_k[classes_n[line]]
-    stays = rank < fair_shares(counts_k, capacity)[classes_n]
-    return Buffer(**{field.name: getattr(buffer, field.name)[stays] for field in fields(Buffer)})
+    labels, weights, keys = buffer.labels_n, buffer.weights_n, buffer.keys_n
+    if policy == "class_balanced":
+        stays = exemplars.drawn(labels, weights, exemplars.priorities(keys, weights), capacity)
+    elif policy == "reservoir":
+        alike = np.zeros_like(labels)
+        stays = exemplars.drawn(alike, weights, exemplars.priorities(keys, weights), capacity)
+    elif policy == "loss_aware":
+        losses = _of_every_exemplar(losses_n, "losses_n", policy, len(buffer))
+        favor = weights * exemplars.hardness(labels, losses)
+        stays = exemplars.drawn(labels, weights, exemplars.priorities(keys, favor), capacity)
+    elif policy == "herding":
+        embeddings = _of_every_exemplar(embeddings_nd, "embeddings_nd", policy, len(buffer))
+        stays = exemplars.herded(labels, weights, embeddings, capacity)
+    else:
+        raise ValueError(
+            "a buffer's policy should be class_balanced, reservoir, herding or loss_aware, "
+            f"not {policy!r}"
+        )
+    return take(buffer, stays)
 
 
-def fair_shares(counts_k: Ids, capacity: int) -> Ids:
-    """Split a capacity over classes: equally, and what one cannot use goes to the others.
+def remember(buffer: Buffer, logits_nk: Floats) -> Buffer:
+    """Return the buffer with new answers: a row without NaN replaces what was remembered.
 
     Parameters
     ----------
-    counts_k : ndarray of int64, shape (K,)
-        What each class could fill, 0 or more.
-    capacity : int
-        0 or more.
+    logits_nk : ndarray of float32, shape (N, K)
+        One row per exemplar, NaN where there is nothing to remember; K is at least the
+        columns there are. Answers given before a class was known keep NaN for it.
 
-    Returns
-    -------
-    ndarray of int64, shape (K,)
-        At most `counts_k`; sums to the capacity, or to all there is if that is less.
-
-    Examples
-    --------
-    >>> fair_shares(np.array([4000, 400, 40]), 600).tolist()
-    [280, 280, 40]
+    Raises
+    ------
+    ValueError
+        If rows or columns are too few.
     """
-    if capacity < 0:
-        raise ValueError(f"a buffer's capacity should be 0 or more, not {capacity}")
-    counts = np.sort(counts_k)
-    # After filling the i smallest classes, the rest share what is left equally.
-    left = capacity - (np.cumsum(counts) - counts)
-    levels = left // np.arange(len(counts), 0, -1)
-    unmet = np.flatnonzero(counts > levels)
-    if not len(unmet):
-        return counts_k.astype(np.int64)
-    shares: Ids = np.minimum(counts_k, levels[unmet[0]]).astype(np.int64)
-    spare = np.flatnonzero(counts_k > shares)[: capacity - int(shares.sum())]
-    shares[spare] += 1
-    return shares
+    num, known = buffer.logits_nk.shape
+    if len(logits_nk) != num or logits_nk.shape[1] < known:
+        raise ValueError(
+            f"answers should be {num} rows of at least {known} columns, not {logits_nk.shape}"
+        )
+    kept = np.full(logits_nk.shape, np.nan, np.float32)
+    kept[:, :known] = buffer.logits_nk
+    fresh = ~np.isnan(logits_nk).any(axis=1)
+    kept[fresh] = logits_nk[fresh]
+    return replace(buffer, logits_nk=kept)
+
+
+def _of_every_exemplar(values: Floats | None, name: str, policy: str, num: int) -> Floats:
+    if values is None or len(values) != num:
+        found = "nothing" if values is None else f"{len(values)} rows"
+        raise ValueError(f"policy {policy} needs {name} of all {num} exemplars, not {found}")
+    return values
