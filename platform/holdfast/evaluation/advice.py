@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from holdfast.evaluation.continual import forgetting_per_class
 from holdfast.evaluation.metrics import Metrics
 from holdfast.evaluation.report_data import ReportData
 
@@ -60,8 +59,8 @@ def _rare(data: ReportData) -> list[str]:
 def _forgotten(data: ReportData) -> list[str]:
     if data.latest is None:
         return []
-    classes, recall_rk = data.arms[0].recalls()
-    drop_k = np.nan_to_num(forgetting_per_class(recall_rk), nan=-1.0)
+    classes, _ = data.arms[0].recalls()
+    drop_k = np.nan_to_num(data.arms[0].drops()[-1], nan=-1.0)
     worst = int(drop_k.argmax())
     if drop_k[worst] < FORGOTTEN:
         return []

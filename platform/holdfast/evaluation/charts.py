@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from holdfast.evaluation import figures
-from holdfast.evaluation.continual import Recalls, forgetting_matrix
-from holdfast.evaluation.metrics import Metrics
+from holdfast.evaluation import figures, holdout_tables
+from holdfast.evaluation.continual import Recalls
 from holdfast.evaluation.report_data import ReportData
-from holdfast.evaluation.tables import NOTHING, count, empty, picture, section, share, table
+from holdfast.evaluation.tables import count, empty, picture, section, share, table
 
 NO_HOLDOUT = "Nothing to measure on: this project has no holdout, or no round has finished."
 
@@ -35,9 +34,9 @@ def classes(data: ReportData) -> str:
     if len(order) < len(ids):
         recall_lead += f" The {len(order)} classes with the lowest recall."
         loss_lead += " The same classes."
-    names = [_name(data, int(k)) for k in ids[order]]
+    names = [data.class_label(int(k)) for k in ids[order]]
     parts = []
-    lost_rk = forgetting_matrix(recall_rk)
+    lost_rk = data.arms[0].losses()
     for title, lead, values_rk, color, full in (
         ("Recall of each class", recall_lead, recall_rk, figures.PALETTE[0], 1.0),
         ("Forgetting of each class", loss_lead, lost_rk, figures.LOSS, 0.5),
@@ -56,7 +55,7 @@ def classes(data: ReportData) -> str:
 
 
 def confusion(data: ReportData) -> str:
-    """Return the latest confusion matrix beside precision and recall."""
+    """Return the latest confusion matrix and the numbers of the holdout."""
     lead = "Rows are true classes, columns what the model said, in per cent of the row."
     if data.latest is None or data.latest.metrics is None:
         return section("What is taken for what", lead, empty(NO_HOLDOUT))
@@ -72,27 +71,12 @@ def confusion(data: ReportData) -> str:
     svg = figures.heatmap(
         matrix, names, names, label="Confusion matrix", x_label="predicted", y_label="true"
     )
-    rows = [
-        [
-            _name(data, k),
-            count(metrics.support[k]),
-            share(metrics.recall[k]),
-            share(metrics.precision[k]),
-            _mistakes(data, metrics, k),
-        ]
-        for k in sorted(metrics.support, key=lambda k: metrics.recall[k])
-    ]
-    facts = (
-        f"Accuracy {metrics.accuracy:.3f}, balanced accuracy {metrics.balanced_accuracy:.3f}, "
-        f"calibration error {metrics.calibration_error:.3f} on {metrics.num_samples:,} holdout "
-        f"samples after round {data.latest.number}. Lowest recall first."
-    )
-    head = ["Class", "Samples", "Recall", "Precision", "Most often taken for"]
     return (
         '<div class="pair">'
         + section("What is taken for what", lead, f"<figure>{svg}</figure>")
-        + section("Each class on the holdout", facts, table("Per class", head, rows))
+        + holdout_tables.numbers(data, metrics)
         + "</div>"
+        + holdout_tables.each_class(data, metrics)
     )
 
 
@@ -112,14 +96,17 @@ def _counts(data: ReportData) -> str:
     )
     start = data.start_counts or data.labeled_counts
     rows = [
-        [_name(data, k), count(start[k]), count(data.labeled_counts[k])]
+        [data.class_label(k), count(start[k]), count(data.labeled_counts[k])]
         for k in range(len(data.class_names))
     ]
     return section(title, lead, picture(svg, table(title, ["Class", "At the start", "Now"], rows)))
 
 
 def _macro_f1(data: ReportData) -> str:
-    title, lead = "Macro-F1 over rounds", "On the same holdout every time. Higher is better."
+    title, lead = (
+        "Macro-F1 over rounds",
+        "As measured on the holdout of each round. Higher is better.",
+    )
     series = {
         arm.name: (
             [float(result.number) for result in arm.measured()],
@@ -138,14 +125,6 @@ def _macro_f1(data: ReportData) -> str:
     return section(title, lead, picture(figures.curves(series, "macro-F1"), numbers))
 
 
-def _mistakes(data: ReportData, metrics: Metrics, k: int) -> str:
-    wrong = {j: number for j, number in metrics.confusion[k].items() if j != k}
-    if not wrong:
-        return NOTHING
-    worst = max(wrong, key=lambda j: wrong[j])
-    return f"{data.class_names[worst]} ({wrong[worst]})"
-
-
 def _worst_first(recall_rk: Recalls) -> list[int]:
     """Positions of the classes to show: all in order, or the lowest recalls where many."""
     positions = list(range(recall_rk.shape[1]))
@@ -157,7 +136,3 @@ def _worst_first(recall_rk: Recalls) -> list[int]:
 
 def _at(x: list[float], y: list[float], number: float) -> str:
     return share(y[x.index(number)] if number in x else None)
-
-
-def _name(data: ReportData, k: int) -> str:
-    return f"{data.class_names[k]} (rare)" if k in data.rare else data.class_names[k]

@@ -3,7 +3,8 @@
 Shape suffixes: r rounds, k classes. Everything here reads one table, `recall_rk`: recall in
 [0, 1] after each round, NaN where a class was not yet learned or had no sample to measure on.
 Being keyed by class, the measures stay right when a class appears in several rounds. A table
-of experiences instead of classes (NaN above the diagonal) is read in the same way.
+of experiences instead of classes (NaN above the diagonal) is read in the same way. The table
+should come from one holdout with fixed labels; `retention` compares rounds where it was not.
 """
 
 from __future__ import annotations
@@ -47,29 +48,6 @@ def recall_over_rounds(metrics_r: Sequence[Metrics]) -> tuple[Ids, Recalls]:
     return np.array(classes, np.int64), table
 
 
-def forgetting_per_class(recall_rk: Recalls) -> Recalls:
-    """Drop of each class from its best earlier recall to its latest.
-
-    Returns
-    -------
-    ndarray of float64, shape (K,)
-        In [-1, 1]; positive is bad, negative means that the class is better than ever. NaN
-        for a class without a recall in the last round or in any round before it.
-
-    Raises
-    ------
-    ValueError
-        If the table has no round, or a recall lies outside [0, 1].
-
-    References
-    ----------
-    .. [1] Chaudhry et al., "Riemannian Walk for Incremental Learning", ECCV 2018.
-    """
-    _check(recall_rk)
-    drop: Recalls = _best(recall_rk[:-1]) - recall_rk[-1]
-    return drop
-
-
 def forgetting(recall_rk: Recalls) -> float:
     """Mean drop over the classes that were learned at least one round ago.
 
@@ -88,27 +66,33 @@ def forgetting(recall_rk: Recalls) -> float:
     >>> forgetting(np.array([[0.9, np.nan], [0.5, 0.8]]))
     0.4
     """
-    return _mean(forgetting_per_class(recall_rk))
+    return _mean(forgetting_over_rounds(recall_rk)[-1])
 
 
-def forgetting_matrix(recall_rk: Recalls) -> Recalls:
-    """How far each class stood below its best so far, after each round.
+def forgetting_over_rounds(recall_rk: Recalls) -> Recalls:
+    """Drop of each class from its best earlier recall, after each round.
 
     Returns
     -------
     ndarray of float64, shape (R, K)
-        Best recall up to and including the round, minus recall in the round: in [0, 1],
-        high is bad; NaN where the recall is.
+        In [-1, 1]; positive is bad, negative means that the class is better than ever. NaN
+        for a class without a recall in the round or in any round before it.
 
     Raises
     ------
     ValueError
         If the table has no round, or a recall lies outside [0, 1].
+
+    References
+    ----------
+    .. [1] Chaudhry et al., "Riemannian Walk for Incremental Learning", ECCV 2018.
     """
     _check(recall_rk)
     # fmax passes NaN over, so a round without samples of a class does not erase its best.
-    best: Recalls = np.fmax.accumulate(recall_rk, axis=0)
-    return best - recall_rk
+    best = np.fmax.accumulate(recall_rk, axis=0)
+    nothing = np.full_like(recall_rk[:1], np.nan)
+    drop: Recalls = np.concatenate([nothing, best[:-1]]) - recall_rk
+    return drop
 
 
 def backward_transfer(recall_rk: Recalls) -> float:
@@ -162,11 +146,6 @@ def forward_transfer(recall_rk: Recalls, fresh_k: Recalls) -> float:
         raise ValueError(f"fresh_k has shape {fresh_k.shape}, expected {recall_rk.shape[1:]}")
     later = np.isnan(recall_rk[0])
     return _mean((_first(recall_rk) - fresh_k)[later])
-
-
-def _best(recall_rk: Recalls) -> Recalls:
-    best: Recalls = np.fmax.reduce(recall_rk, axis=0, initial=-np.inf)
-    return np.where(np.isinf(best), np.nan, best)
 
 
 def _first(recall_rk: Recalls) -> Recalls:

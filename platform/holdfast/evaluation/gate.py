@@ -13,6 +13,7 @@ Shape suffixes: n samples, k classes, m distinct (label, candidate, champion) ce
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.errors import ConfigError
-from holdfast.evaluation.metrics import macro_f1, rare_classes
+from holdfast.evaluation.flips import negative_flips
+from holdfast.evaluation.metrics import rare_classes
 from holdfast.evaluation.pairing import (
     Pairs,
     bootstrap,
@@ -30,6 +32,7 @@ from holdfast.evaluation.pairing import (
     sign_test,
     swap_test,
 )
+from holdfast.evaluation.rates import macro_f1
 from holdfast.records import Ids
 
 
@@ -48,6 +51,9 @@ class GateConfig:
     rare_recall_budget : float
         The same for a rare class, and for the mean over rare classes; at most
         `recall_budget`.
+    class_budgets : mapping of str to float
+        Recall that a class may lose, by class name, where it should not be one of the two
+        above: `{ "stop sign" = 0.0 }`.
     resamples : int
         Bootstrap resamples, at least 200.
     """
@@ -56,6 +62,7 @@ class GateConfig:
     macro_f1_budget: float = 0.0
     recall_budget: float = 0.05
     rare_recall_budget: float = 0.02
+    class_budgets: Mapping[str, float] = field(default_factory=dict)
     resamples: int = 2000
 
     def __post_init__(self) -> None:
@@ -67,6 +74,11 @@ class GateConfig:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ConfigError(f"gate.{name} should lie between 0 and 1, not {value}")
+        for name, value in self.class_budgets.items():
+            if not 0 <= value <= 1:
+                raise ConfigError(
+                    f"gate.class_budgets.{name} should lie between 0 and 1, not {value}"
+                )
         if self.rare_recall_budget > self.recall_budget:
             raise ConfigError(
                 f"gate.rare_recall_budget should be at most gate.recall_budget "
@@ -78,6 +90,31 @@ class GateConfig:
                 f"gate.resamples should be at least 200, not {self.resamples}; "
                 "fewer cannot tell 95 % from chance"
             )
+
+    def budgets(self, class_names: Sequence[str], rare_k: NDArray[np.bool_]) -> list[float]:
+        """Return the recall each class may lose, by class id.
+
+        Parameters
+        ----------
+        class_names : sequence of str
+            By class id.
+        rare_k : ndarray of bool, shape (K,)
+            By class id.
+
+        Raises
+        ------
+        ConfigError
+            If `class_budgets` names a class that does not exist.
+        """
+        for name in self.class_budgets:
+            if name not in class_names:
+                close = difflib.get_close_matches(name, class_names, n=1)
+                do = f"did you mean '{close[0]}'?" if close else "correct the name or remove it"
+                raise ConfigError(f"gate.class_budgets names '{name}', which is no class; {do}")
+        return [
+            self.class_budgets.get(name, self.rare_recall_budget if rare else self.recall_budget)
+            for name, rare in zip(class_names, rare_k.tolist(), strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +128,9 @@ class Verdict:
         `macro_f1`, `rare_recall` (None when no class is rare) and `recall` by class id.
         Each comparison holds `champion`, `candidate`, `change` (negative is worse), `low` and
         `high` (one-sided limits of the change), `chance` (probability of so large a loss
-        between equal models), `budget` and `harmed`.
+        between equal models), `budget` and `harmed`. `negative_flips` is what
+        `flips.negative_flips` returns: samples the champion had right and the candidate
+        has wrong. It decides nothing by itself.
     """
 
     promote: bool
@@ -144,7 +183,10 @@ def decide(
     Raises
     ------
     ValueError
-        If the arrays differ in length, or a label has no name or count.
+        If the arrays differ in length, a label has no name, or names and counts differ in
+        number.
+    ConfigError
+        If `config.class_budgets` names a class that does not exist.
 
     Notes
     -----
@@ -159,6 +201,8 @@ def decide(
     >>> nobody.promote, nobody.reason
     (True, 'promoted: first model')
     """
+    rare_k = rare_classes(counts_k)
+    budgets = config.budgets(class_names, rare_k)
     if champion_n is None:
         return Verdict(
             promote=True, reason="promoted: first model", numbers={"samples": len(labels_n)}
@@ -175,17 +219,20 @@ def decide(
             "set samples aside to protect the champion",
             numbers={"samples": 0},
         )
-    if labels_n.max() >= min(len(class_names), len(counts_k)):
-        raise ValueError(f"class {labels_n.max()} has no name or no count")
+    if labels_n.max() >= len(class_names):
+        raise ValueError(f"class {labels_n.max()} has no name")
     pairs = pair_up(labels_n, candidate_n, champion_n)
-    rare_k = rare_classes(counts_k)[pairs.class_ids_k]
-    recall, rare, overall = _compare(pairs, rare_k, config, rng)
+    rare_k = rare_k[pairs.class_ids_k]
+    budget_k = [budgets[k] for k in pairs.class_ids_k]
+    recall, rare, overall = _compare(pairs, rare_k, budget_k, config, rng)
+    flips = negative_flips(pairs, confidence=config.confidence, resamples=config.resamples, rng=rng)
     names = [class_names[k] for k in pairs.class_ids_k]
     numbers = {
         "samples": len(labels_n),
         "macro_f1": overall,
         "rare_recall": rare,
         "recall": {str(k): row for k, row in zip(pairs.class_ids_k, recall, strict=True)},
+        "negative_flips": flips,
     }
     harm = _harm(names, rare_k, recall, rare, overall, config)
     if harm:
@@ -195,13 +242,18 @@ def decide(
         reason=f"promoted: macro-F1 {overall['candidate']:.3f} against the champion's "
         f"{overall['champion']:.3f} on {len(labels_n)} holdout samples "
         f"(the change lies between {overall['low']:+.3f} and {overall['high']:+.3f}); "
-        "no class shows a loss beyond its budget",
+        "no class shows a loss beyond its budget; "
+        f"samples right before and wrong now: {flips['flips']}",
         numbers=numbers,
     )
 
 
 def _compare(
-    pairs: Pairs, rare_k: NDArray[np.bool_], config: GateConfig, rng: np.random.Generator
+    pairs: Pairs,
+    rare_k: NDArray[np.bool_],
+    budget_k: Sequence[float],
+    config: GateConfig,
+    rng: np.random.Generator,
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]:
     """Compare by class, over the rare classes, and over all."""
     alpha = 1 - config.confidence
@@ -214,8 +266,7 @@ def _compare(
     shared = alpha / largest_testable(pairs.lost_k + pairs.gained_k, alpha)
     recall = []
     for k, rare in enumerate(rare_k):
-        budget = config.rare_recall_budget if rare else config.recall_budget
-        row = _comparison(candidate[k], champion[k], limits[:, k], chance_k[k], budget, shared)
+        row = _comparison(candidate[k], champion[k], limits[:, k], chance_k[k], budget_k[k], shared)
         recall.append(row | {"rare": bool(rare), "samples": int(pairs.support_k[k])})
     together = None
     if rare_k.any():

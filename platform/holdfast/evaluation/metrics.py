@@ -1,6 +1,6 @@
 """Numbers that say how good a classifier is, keyed by class.
 
-Shape suffixes: n samples, k classes; `...` any leading axes, such as resamples.
+Shape suffixes: n samples, k classes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.evaluation.intervals import Intervals, bootstrap_intervals
+from holdfast.evaluation.rates import calibration_error, confusion_matrix, macro_f1
 from holdfast.records import Ids
 
-# Fifteen bins of equal width, as in the paper that made the measure common.
-CALIBRATION_BINS = 15
 RARE_SHARE = 0.5
 
 
@@ -41,6 +41,8 @@ class Metrics:
         Samples of each true class.
     confusion : mapping of int to (mapping of int to int)
         True class, then predicted class, to count; zeros are left out.
+    intervals : Intervals or None
+        Where each of these numbers may lie; None when nobody asked.
     """
 
     num_samples: int
@@ -53,6 +55,16 @@ class Metrics:
     precision: Mapping[int, float]
     support: Mapping[int, int]
     confusion: Mapping[int, Mapping[int, int]]
+    intervals: Intervals | None = None
+
+    @property
+    def weighted_f1(self) -> float:
+        """Mean F1 over samples: rare classes hardly count. In [0, 1]; low is bad."""
+        total = 0.0
+        for k, support in self.support.items():
+            both = self.precision[k] + self.recall[k]
+            total += support * 2 * self.precision[k] * self.recall[k] / both if both else 0.0
+        return total / self.num_samples
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; class ids become strings where they are keys."""
@@ -62,6 +74,7 @@ class Metrics:
             "accuracy": self.accuracy,
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
+            "weighted_f1": self.weighted_f1,
             "calibration_error": self.calibration_error,
             "recall": {str(k): value for k, value in self.recall.items()},
             "precision": {str(k): value for k, value in self.precision.items()},
@@ -70,6 +83,7 @@ class Metrics:
                 str(true): {str(k): count for k, count in row.items()}
                 for true, row in self.confusion.items()
             },
+            "intervals": None if self.intervals is None else self.intervals.to_json(),
         }
 
     @classmethod
@@ -96,12 +110,20 @@ class Metrics:
                     int(true): {int(k): int(count) for k, count in row.items()}
                     for true, row in values["confusion"].items()
                 },
+                intervals=(
+                    Intervals.from_json(values["intervals"]) if values.get("intervals") else None
+                ),
             )
         except KeyError as error:
             raise ValueError(f"metrics hold no {error.args[0]!r}") from error
 
 
-def measure(pred_probs_nk: NDArray[np.floating], class_ids_k: Ids, labels_n: Ids) -> Metrics:
+def measure(
+    pred_probs_nk: NDArray[np.floating],
+    class_ids_k: Ids,
+    labels_n: Ids,
+    rng: np.random.Generator | None = None,
+) -> Metrics:
     """Measure a model's probabilities against true labels.
 
     Parameters
@@ -112,6 +134,8 @@ def measure(pred_probs_nk: NDArray[np.floating], class_ids_k: Ids, labels_n: Ids
         Classes the model knows; may be fewer than occur in `labels_n`.
     labels_n : ndarray of int64, shape (N,)
         True class ids. A class the model does not know has recall 0.
+    rng : Generator or None
+        Given, every number gets a 95 % bootstrap interval.
 
     Raises
     ------
@@ -120,7 +144,8 @@ def measure(pred_probs_nk: NDArray[np.floating], class_ids_k: Ids, labels_n: Ids
 
     Notes
     -----
-    Time and memory grow with N * K and with the square of the number of classes.
+    Time and memory grow with N * K and with the square of the number of classes; the
+    intervals cost the same however many samples there are, once they are counted.
 
     Examples
     --------
@@ -140,13 +165,14 @@ def measure(pred_probs_nk: NDArray[np.floating], class_ids_k: Ids, labels_n: Ids
     recall = hits[present] / support[present]
     precision = hits[present] / np.maximum(chosen[present], 1)
     ids = classes[present].tolist()
+    sure = pred_probs_nk.max(axis=1)
     return Metrics(
         num_samples=len(labels_n),
         known=tuple(np.sort(class_ids_k).tolist()),
         accuracy=float(hits.sum() / len(labels_n)),
         balanced_accuracy=float(recall.mean()),
         macro_f1=float(macro_f1(hits, support, chosen)),
-        calibration_error=calibration_error(pred_probs_nk.max(axis=1), predicted == labels_n),
+        calibration_error=calibration_error(sure, predicted == labels_n),
         recall=dict(zip(ids, recall.tolist(), strict=True)),
         precision=dict(zip(ids, precision.tolist(), strict=True)),
         support=dict(zip(ids, support[present].tolist(), strict=True)),
@@ -156,6 +182,7 @@ def measure(pred_probs_nk: NDArray[np.floating], class_ids_k: Ids, labels_n: Ids
             }
             for i in present
         },
+        intervals=None if rng is None else bootstrap_intervals(predicted, labels_n, sure, rng),
     )
 
 
@@ -178,85 +205,6 @@ def predict(pred_probs_nk: NDArray[np.floating], class_ids_k: Ids) -> Ids:
         raise ValueError("pred_probs_nk holds values that are not finite")
     predicted: Ids = np.asarray(class_ids_k, np.int64)[pred_probs_nk.argmax(axis=1)]
     return predicted
-
-
-def confusion_matrix(predicted_n: Ids, labels_n: Ids, class_ids_k: Ids) -> Ids:
-    """Count samples by true class (rows) and predicted class (columns).
-
-    Parameters
-    ----------
-    class_ids_k : ndarray of int64, shape (K,)
-        Sorted; holds every label and every prediction.
-
-    Returns
-    -------
-    ndarray of int64, shape (K, K)
-        All zero without samples.
-
-    Raises
-    ------
-    ValueError
-        If a label or prediction is not among `class_ids_k`.
-    """
-    num_classes = len(class_ids_k)
-    for name, ids in (("labels_n", labels_n), ("predicted_n", predicted_n)):
-        if not np.isin(ids, class_ids_k).all():
-            raise ValueError(f"{name} holds classes that class_ids_k lacks")
-    row = np.searchsorted(class_ids_k, labels_n)
-    column = np.searchsorted(class_ids_k, predicted_n)
-    cells = np.bincount(row * num_classes + column, minlength=num_classes**2)
-    return cells.reshape(num_classes, num_classes).astype(np.int64)
-
-
-def macro_f1(
-    hits_k: NDArray[Any], support_k: NDArray[Any], predicted_k: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Mean F1 over the classes that occur among the true labels.
-
-    Predictions of a class without true samples still count against the classes whose
-    samples they took, but such a class gets no F1 of its own: its recall is undefined.
-
-    Parameters
-    ----------
-    hits_k, support_k, predicted_k : ndarray, shape (..., K)
-        For each class: samples predicted rightly, true samples, predicted samples.
-
-    Returns
-    -------
-    ndarray of float64, shape (...)
-        In [0, 1]; low is bad. 0.0 where no class has a sample.
-    """
-    present = support_k > 0
-    f1 = np.where(present, 2 * hits_k / np.maximum(support_k + predicted_k, 1), 0.0)
-    mean: NDArray[np.float64] = f1.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
-    return mean
-
-
-def calibration_error(
-    confidence_n: NDArray[np.floating], correct_n: NDArray[np.bool_], bins: int = CALIBRATION_BINS
-) -> float:
-    """Mean gap between how sure the model is and how often it is right.
-
-    Returns
-    -------
-    float
-        Expected calibration error in [0, 1]; high is bad. 0.0 without samples.
-
-    References
-    ----------
-    .. [1] Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
-
-    Examples
-    --------
-    >>> calibration_error(np.array([1.0, 1.0]), np.array([True, False]))
-    0.5
-    """
-    if not len(confidence_n):
-        return 0.0
-    confidence = np.asarray(confidence_n, np.float64)
-    bin_n = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(bin_n, weights=confidence - correct_n, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def rare_line(counts_k: Ids) -> float:

@@ -6,17 +6,14 @@ Shape suffixes: n samples, k classes, m distinct (label, candidate, champion) ce
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.evaluation.metrics import macro_f1
+from holdfast.evaluation.rates import macro_f1
+from holdfast.evaluation.resampling import chunks, draw_cells, sum_cells
 from holdfast.records import Ids
-
-# Cells of all resamples held at once: 32 MB of counts.
-CHUNK_CELLS = 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -88,14 +85,7 @@ class Pairs:
 
     def _per_class(self, position_m: Ids, counts_rm: Ids) -> Ids:
         """Sum cells by class; the extra position K is dropped."""
-        num_classes = len(self.class_ids_k)
-        order = np.argsort(position_m, kind="stable")
-        order = order[position_m[order] < num_classes]
-        total = np.zeros((*counts_rm.shape[:-1], num_classes), np.int64)
-        if len(order):
-            classes, starts = np.unique(position_m[order], return_index=True)
-            total[..., classes] = np.add.reduceat(counts_rm[..., order], starts, axis=-1)
-        return total
+        return sum_cells(counts_rm, position_m, len(self.class_ids_k))
 
 
 def pair_up(labels_n: Ids, candidate_n: Ids, champion_n: Ids) -> Pairs:
@@ -117,29 +107,18 @@ def bootstrap(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Resample the holdout within each class; return how recall and macro-F1 change.
 
-    Classes keep their size, so that a class of three samples is in every resample.
-
     Returns
     -------
     recall_rk : ndarray of float64, shape (R, K)
     macro_f1_r : ndarray of float64, shape (R,)
         Candidate minus champion; negative is worse.
-
-    References
-    ----------
-    .. [1] Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 8.
     """
-    support = pairs.support_k
-    starts = np.searchsorted(pairs.label_m, np.arange(len(support) + 1))
     recall, f1 = [], []
-    for size in _chunks(pairs, resamples):
-        drawn = np.empty((size, len(pairs.cells_m)), np.int64)
-        for k, (start, stop) in enumerate(pairwise(starts.tolist())):
-            share = pairs.cells_m[start:stop] / support[k]
-            drawn[:, start:stop] = rng.multinomial(support[k], share, size=size)
+    for size in chunks(len(pairs.cells_m), resamples):
+        drawn = draw_cells(pairs.cells_m, pairs.label_m, size, rng)
         candidate = pairs.counts(drawn, np.zeros_like(drawn))
         champion = pairs.counts(np.zeros_like(drawn), drawn)
-        recall.append((candidate[0] - champion[0]) / support)
+        recall.append((candidate[0] - champion[0]) / pairs.support_k)
         f1.append(macro_f1(*candidate) - macro_f1(*champion))
     return np.concatenate(recall), np.concatenate(f1)
 
@@ -162,7 +141,7 @@ def swap_test(pairs: Pairs, resamples: int, rng: np.random.Generator) -> float:
     cells, none = pairs.cells_m, np.zeros_like(pairs.cells_m)
     change = macro_f1(*pairs.counts(cells, none)) - macro_f1(*pairs.counts(none, cells))
     as_bad = 0
-    for size in _chunks(pairs, resamples):
+    for size in chunks(len(cells), resamples):
         swapped = rng.binomial(cells, 0.5, size=(size, len(cells)))
         drawn = macro_f1(*pairs.counts(cells - swapped, swapped))
         drawn -= macro_f1(*pairs.counts(swapped, cells - swapped))
@@ -230,8 +209,3 @@ def _position(ids_n: Ids, classes_k: Ids) -> Ids:
     position = np.searchsorted(classes_k, ids_n)
     known = classes_k[np.minimum(position, len(classes_k) - 1)] == ids_n
     return np.where(known, position, len(classes_k)).astype(np.int64)
-
-
-def _chunks(pairs: Pairs, resamples: int) -> list[int]:
-    size = max(1, min(resamples, CHUNK_CELLS // len(pairs.cells_m)))
-    return [min(size, resamples - start) for start in range(0, resamples, size)]

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.evaluation.continual import Recalls, forgetting, forgetting_matrix, recall_over_rounds
+from holdfast.evaluation.continual import Recalls, forgetting_over_rounds, recall_over_rounds
 from holdfast.evaluation.gate import Verdict
 from holdfast.evaluation.metrics import Metrics, rare_classes, rare_line, rare_recall
+from holdfast.evaluation.retention import RecallChange, RoundPairs
 from holdfast.records import DatasetVersion, Ids
 
 
@@ -25,6 +26,8 @@ class RoundResult:
     ----------
     metrics : Metrics or None
         Of the model in force after the round; None without a holdout.
+    dataset_version : int or None
+        The version whose holdout it was measured on; None where there are no versions.
     labels_used : int
         Labels that training had by then.
     wrong_labels_found : int or None
@@ -35,17 +38,43 @@ class RoundResult:
 
     number: int
     metrics: Metrics | None
+    dataset_version: int | None = None
     labels_used: int = 0
     wrong_labels_found: int | None = None
     seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Retention:
+    """What the rounds of one arm kept, read from the predictions of each round.
+
+    Attributes
+    ----------
+    pairs : RoundPairs
+        One round for each measured round of the arm.
+    forgetting, backward_transfer : RecallChange
+        Of the last of them.
+    """
+
+    pairs: RoundPairs
+    forgetting: RecallChange
+    backward_transfer: RecallChange
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """One way of learning, round by round; one without a sequence has a single round."""
+    """One way of learning, round by round; one without a sequence has a single round.
+
+    Attributes
+    ----------
+    retention : Retention or None
+        None where all rounds are measured on one holdout with fixed labels, or predictions
+        were not kept: then recalls are compared as they were measured.
+    """
 
     name: str
     rounds: tuple[RoundResult, ...]
+    retention: Retention | None = None
 
     def measured(self) -> tuple[RoundResult, ...]:
         """Return the rounds that have metrics."""
@@ -53,15 +82,34 @@ class Arm:
 
     def recalls(self) -> tuple[Ids, Recalls]:
         """Return class ids (K,) and their recall (R, K) over the measured rounds."""
+        if self.retention is not None:
+            return self.retention.pairs.class_ids_k, self.retention.pairs.recalls()
         return recall_over_rounds([r.metrics for r in self.rounds if r.metrics is not None])
+
+    def drops(self) -> Recalls:
+        """Return how far each class fell from its best earlier round, (R, K).
+
+        In [-1, 1]; positive is bad. NaN for a class that no earlier round had learned.
+        """
+        if self.retention is not None:
+            return self.retention.pairs.forgetting_over_rounds()
+        _, recall_rk = self.recalls()
+        return forgetting_over_rounds(recall_rk) if len(recall_rk) else recall_rk
 
     def forgetting(self) -> dict[int, float]:
         """Return mean forgetting after each measured round, by round number."""
-        _, recall_rk = self.recalls()
         return {
-            result.number: forgetting(recall_rk[: row + 1])
-            for row, result in enumerate(self.measured())
+            result.number: float(row[~np.isnan(row)].mean()) if not np.isnan(row).all() else 0.0
+            for result, row in zip(self.measured(), self.drops(), strict=True)
         }
+
+    def losses(self) -> Recalls:
+        """Return the recall each class lost since its best round so far, (R, K).
+
+        In [0, 1]; high is bad, 0 at the best. NaN where the round has no recall.
+        """
+        _, recall_rk = self.recalls()
+        return np.where(np.isnan(recall_rk), np.nan, np.fmax(self.drops(), 0.0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,6 +211,19 @@ class ReportData:
         measured = self.arms[0].measured() if self.arms else ()
         return measured[-1] if measured else None
 
+    def class_label(self, k: int) -> str:
+        """Return the name of a class, with a note where it is rare."""
+        return f"{self.class_names[k]} (rare)" if k in self.rare else self.class_names[k]
+
+    def flips(self) -> Mapping[str, Any]:
+        """Return the newest comparison's negative flips; empty when there was none."""
+        if not self.verdicts:
+            return {}
+        found: Mapping[str, Any] = self.verdicts[max(self.verdicts)].numbers.get(
+            "negative_flips", {}
+        )
+        return found
+
     def rare_recall(self, metrics: Metrics) -> float | None:
         """Return the mean recall over the rare classes; None when there is none to measure."""
         return rare_recall(metrics.recall, self._rare_counts())
@@ -216,14 +277,18 @@ def to_json(data: ReportData) -> dict[str, Any]:
 
 def _arm_to_json(data: ReportData, arm: Arm) -> dict[str, Any]:
     forgotten = arm.forgetting()
-    classes, recall_rk = arm.recalls()
-    drop_rk = forgetting_matrix(recall_rk) if len(recall_rk) else recall_rk
+    classes, _ = arm.recalls()
+    drop_rk = arm.losses()
     rows = {result.number: row for row, result in enumerate(arm.measured())}
+    kept = arm.retention
     return {
         "name": arm.name,
+        "forgetting": None if kept is None else kept.forgetting.to_json(),
+        "backward_transfer": None if kept is None else kept.backward_transfer.to_json(),
         "rounds": [
             {
                 "round": result.number,
+                "dataset_version": result.dataset_version,
                 "labels_used": result.labels_used,
                 "wrong_labels_found": result.wrong_labels_found,
                 "seconds": result.seconds,

@@ -17,6 +17,11 @@ def share(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
 
 
+def span(limits: Sequence[float] | None) -> str:
+    """Return an interval as `0.812 to 0.861`, or a dash where there is none."""
+    return NOTHING if limits is None else f"{limits[0]:.3f} to {limits[1]:.3f}"
+
+
 def count(value: int | None) -> str:
     """Return a whole number with separators, or a dash where there is none."""
     return NOTHING if value is None else f"{value:,}"

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from holdfast.evaluation import gate
+from holdfast.evaluation.holdout_predictions import HoldoutPredictions
 from holdfast.evaluation.metrics import measure, predict
-from holdfast.phases import scoring
+from holdfast.evaluation.retention import compare_rounds
+from holdfast.phases import measured, scoring
 from holdfast.phases.summary import write_report
 from holdfast.phases.turn import PhaseResult, Turn, version_of
-from holdfast.records import Changes, Ids, Promotion
+from holdfast.records import Changes, Promotion
 from holdfast.store import labels, models
 
 # Verified holdout samples from which on unverified ones are left out of the comparison.
@@ -24,38 +26,55 @@ def evaluate(turn: Turn) -> PhaseResult:
     if sha256 is None:
         return PhaseResult(outcome={"verdict": None})
     project, parent = turn.project, turn.outcome("learn")["parent"]
+    version = version_of(turn)
     with project.ledger.read() as connection:
-        scope = version_of(turn).scope
-        holdout = labels.resolve(connection, scope, "holdout")
-        trained = labels.resolve(connection, scope, "train")
+        holdout = labels.resolve(connection, version.scope, "holdout")
+        trained = labels.resolve(connection, version.scope, "train")
         names = labels.class_names(connection)
+        earlier = measured.by_round(connection, turn.round_number - 1)
     num_verified = int(holdout.verified_n.sum())
     kept = holdout.verified_n if num_verified >= _ENOUGH_VERIFIED else np.ones(len(holdout), bool)
     ids, truth = holdout.sample_ids_n[kept], holdout.class_ids_n[kept]
-    measured: dict[str, Any] = {}
-    predicted: dict[str, Ids] = {}
+    numbers: dict[str, Any] = {}
+    said: dict[str, HoldoutPredictions] = {}
     for name, model in (("candidate", sha256), ("champion", parent)):
         if model is None or not len(ids):
             continue
-        said = scoring.score(project, scoring.load_state(project, model), ids)
-        predicted[name] = predict(said.pred_probs_nk, said.class_ids_k)
-        measured[name] = measure(said.pred_probs_nk, said.class_ids_k, truth).to_json()
-    nothing = np.zeros(0, np.int64)
+        scored = scoring.score(project, scoring.load_state(project, model), ids)
+        said[name] = HoldoutPredictions(
+            dataset_version=version.id,
+            known=tuple(scored.class_ids_k.tolist()),
+            sample_ids_n=ids,
+            predicted_n=predict(scored.pred_probs_nk, scored.class_ids_k),
+        )
+        rng = turn.rng(f"intervals of the {name}")
+        numbers[name] = measure(scored.pred_probs_nk, scored.class_ids_k, truth, rng).to_json()
+    if "candidate" in said:
+        rounds = [*earlier.values(), said["candidate"]]
+        pairs = compare_rounds(rounds, holdout.sample_ids_n, holdout.class_ids_n)
+        rng = turn.rng("retention")
+        numbers["candidate"] |= {
+            "dataset_version": version.id,
+            "forgetting": pairs.forgetting(rng).to_json(),
+            "backward_transfer": pairs.backward_transfer(rng).to_json(),
+        }
     verdict = gate.decide(
         truth,
-        predicted.get("candidate", nothing),
-        None if parent is None else predicted.get("champion", nothing),
+        said["candidate"].predicted_n if said else ids,
+        None if parent is None else said["champion"].predicted_n if said else ids,
         counts_k=np.bincount(trained.class_ids_n, minlength=len(names)),
         class_names=names,
         config=project.config.gate,
         rng=turn.rng("gate"),
     )
     return PhaseResult(
-        changes=Changes(metrics=(sha256, measured.get("candidate", {}))),
+        changes=Changes(metrics=(sha256, numbers.get("candidate", {}))),
         outcome={
             "holdout": len(ids),
             "verified": num_verified,
-            **measured,
+            "dataset_version": version.id,
+            **numbers,
+            "predictions": {name: one.to_json() for name, one in said.items()},
             "verdict": verdict.to_json(),
         },
     )

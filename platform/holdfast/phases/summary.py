@@ -14,8 +14,12 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation import report
 from holdfast.evaluation.gate import Verdict
 from holdfast.evaluation.metrics import Metrics
-from holdfast.evaluation.report_data import Arm, FoundError, ReportData, RoundResult
+from holdfast.evaluation.report_data import Arm, FoundError, ReportData, Retention, RoundResult
+from holdfast.evaluation.retention import compare_rounds
+from holdfast.phases import measured
 from holdfast.project import Project
+from holdfast.records import LabelTable
+from holdfast.seeds import generator
 from holdfast.store import labels, models, queries, rounds, samples
 from holdfast.store.rounds import FindingRow, PhaseRecord
 
@@ -55,6 +59,7 @@ def summarize(project: Project, last_round: int) -> ReportData:
         version = models.newest_version(connection, last_round)
         scope = version.scope if version else labels.open_scope(connection)
         table = labels.resolve(connection, scope, "train")
+        holdout = labels.resolve(connection, scope, "holdout")
         done = {n: _last(rounds.phases(connection, n)) for n in range(1, last_round + 1)}
         findings = [
             row for row in rounds.findings(connection) if (row.round_number or 0) <= last_round
@@ -68,13 +73,16 @@ def summarize(project: Project, last_round: int) -> ReportData:
         for n, outcomes in done.items()
         if outcomes.get("evaluate", {}).get("verdict")
     }
+    results = _results(done, corrected)
+    rng = generator(project.config.seed, "report", last_round)
+    retention = _retention([done[r.number] for r in results if r.metrics], holdout, rng)
     champions = [o["promote"]["champion"] for o in done.values() if "promote" in o]
     return ReportData(
         title=project.root.name,
         made_at=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         class_names=tuple(names),
         labeled_counts=tuple(np.bincount(table.class_ids_n, minlength=len(names)).tolist()),
-        arms=(Arm(name="holdfast", rounds=tuple(_results(done, corrected))),),
+        arms=(Arm(name="holdfast", rounds=tuple(results), retention=retention),),
         found_errors=found,
         num_found_errors=len(corrected),
         queue=queue,
@@ -95,17 +103,34 @@ def _results(done: dict[int, Outcomes], corrected: list[FindingRow]) -> list[Rou
     results = []
     for number, outcomes in done.items():
         judged = outcomes.get("evaluate", {})
-        in_force = "candidate" if outcomes.get("promote", {}).get("promoted") else "champion"
+        name = measured.in_force(outcomes)
         results.append(
             RoundResult(
                 number=number,
-                metrics=Metrics.from_json(judged[in_force]) if in_force in judged else None,
+                metrics=Metrics.from_json(judged[name]) if name in judged else None,
+                dataset_version=judged.get("dataset_version"),
                 labels_used=int(outcomes.get("snapshot", {}).get("labels", 0)),
                 wrong_labels_found=sum((row.round_number or 0) <= number for row in corrected),
                 seconds=float(outcomes["round"]["seconds"]),
             )
         )
     return results
+
+
+def _retention(
+    done: Sequence[Outcomes], holdout: LabelTable, rng: np.random.Generator
+) -> Retention | None:
+    """Compare the measured rounds; None unless every one of them kept its predictions."""
+    said = [measured.predictions(outcomes) for outcomes in done]
+    kept = [one for one in said if one is not None]
+    if not kept or len(kept) < len(said):
+        return None
+    pairs = compare_rounds(kept, holdout.sample_ids_n, holdout.class_ids_n)
+    return Retention(
+        pairs=pairs,
+        forgetting=pairs.forgetting(rng),
+        backward_transfer=pairs.backward_transfer(rng),
+    )
 
 
 def _found_errors(

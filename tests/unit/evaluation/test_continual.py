@@ -6,8 +6,7 @@ import pytest
 from holdfast.evaluation.continual import (
     backward_transfer,
     forgetting,
-    forgetting_matrix,
-    forgetting_per_class,
+    forgetting_over_rounds,
     forward_transfer,
     recall_over_rounds,
 )
@@ -23,7 +22,7 @@ def metrics_with(known: list[int], predicted: list[int], labels: list[int]) -> M
 
 def test_forgetting_recall_that_never_falls_is_not_positive() -> None:
     rising = np.sort(np.random.default_rng(0).random((5, 3)), axis=0)
-    assert (forgetting_per_class(rising) <= 0).all()
+    assert (forgetting_over_rounds(rising)[1:] <= 0).all()
     assert forgetting(np.full((4, 3), 0.7)) == 0.0
 
 
@@ -41,13 +40,14 @@ def test_forgetting_best_earlier_counts_not_the_first() -> None:
 def test_forgetting_class_learned_in_the_last_round_takes_no_part() -> None:
     recall = np.array([[0.9, NAN], [0.5, 0.1]])
     assert forgetting(recall) == pytest.approx(0.4)
-    assert np.isnan(forgetting_per_class(recall)[1])
+    assert np.isnan(forgetting_over_rounds(recall)[-1, 1])
 
 
 def test_forgetting_permuted_classes_permute_the_result() -> None:
     recall = np.random.default_rng(1).random((4, 6))
     order = np.random.default_rng(2).permutation(6)
-    assert np.allclose(forgetting_per_class(recall[:, order]), forgetting_per_class(recall)[order])
+    moved = forgetting_over_rounds(recall[:, order])
+    assert np.array_equal(moved, forgetting_over_rounds(recall)[:, order], equal_nan=True)
 
 
 def test_forgetting_of_experiences_is_the_table_below_the_diagonal() -> None:
@@ -55,17 +55,18 @@ def test_forgetting_of_experiences_is_the_table_below_the_diagonal() -> None:
     assert forgetting(accuracy) == pytest.approx((0.3 + 0.05) / 2)
 
 
-def test_forgetting_matrix_last_row_is_forgetting_never_below_zero() -> None:
+def test_forgetting_over_rounds_each_row_is_forgetting_until_then() -> None:
     recall = np.random.default_rng(3).random((5, 4))
-    matrix = forgetting_matrix(recall)
-    assert (matrix[0] == 0).all()
-    assert np.allclose(matrix[-1], np.maximum(forgetting_per_class(recall), 0))
+    drops = forgetting_over_rounds(recall)
+    assert np.isnan(drops[0]).all()
+    for row in range(1, 5):
+        assert drops[row].mean() == pytest.approx(forgetting(recall[: row + 1]))
 
 
-def test_forgetting_matrix_round_without_samples_keeps_the_best() -> None:
-    matrix = forgetting_matrix(np.array([[0.9], [NAN], [0.4]]))
-    assert np.isnan(matrix[1, 0])
-    assert matrix[2, 0] == pytest.approx(0.5)
+def test_forgetting_over_rounds_round_without_samples_keeps_the_best() -> None:
+    drops = forgetting_over_rounds(np.array([[0.9], [NAN], [0.4]]))
+    assert np.isnan(drops[1, 0])
+    assert drops[2, 0] == pytest.approx(0.5)
 
 
 def test_forward_transfer_counts_later_classes_at_first_sight() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,15 +9,20 @@ from scipy.stats import binomtest
 
 from holdfast.errors import ConfigError
 from holdfast.evaluation.gate import GateConfig, Verdict, decide
-from holdfast.evaluation.metrics import macro_f1, measure
+from holdfast.evaluation.metrics import measure
 from holdfast.evaluation.pairing import bootstrap, largest_testable, pair_up, sign_test, swap_test
+from holdfast.evaluation.rates import macro_f1
 
 NAMES = ["cat", "dog", "owl", "newt"]
 COUNTS = np.array([100, 90, 80, 5])
 
 
 def judge(
-    labels: np.ndarray, candidate: np.ndarray, champion: np.ndarray | None, seed: int = 0
+    labels: np.ndarray,
+    candidate: np.ndarray,
+    champion: np.ndarray | None,
+    seed: int = 0,
+    **settings: Any,
 ) -> Verdict:
     return decide(
         labels,
@@ -24,7 +30,7 @@ def judge(
         champion,
         counts_k=COUNTS,
         class_names=NAMES,
-        config=GateConfig(resamples=400),
+        config=GateConfig(resamples=400, **settings),
         rng=np.random.default_rng(seed),
     )
 
@@ -117,8 +123,42 @@ def test_decide_unequal_lengths_are_refused() -> None:
 
 
 def test_decide_class_without_a_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="class 9"):
+    with pytest.raises(ValueError, match="class 9 has no name"):
         judge(np.array([9]), np.array([0]), np.array([0]))
+
+
+def test_decide_class_budget_allows_what_the_rule_forbids_and_the_other_way() -> None:
+    labels = np.repeat(np.arange(4), 200)
+    candidate = wrong_on(wrong_on(labels, 1, 30), 0, 8)
+    rule = judge(labels, candidate, labels, macro_f1_budget=1.0)
+    assert "class 'dog'" in rule.reason
+    assert "class 'cat'" not in rule.reason
+    named = judge(
+        labels, candidate, labels, macro_f1_budget=1.0, class_budgets={"dog": 0.5, "cat": 0.0}
+    )
+    assert "class 'cat'" in named.reason
+    assert "class 'dog'" not in named.reason
+    assert named.numbers["recall"]["1"]["budget"] == 0.5
+
+
+def test_decide_budget_of_an_unknown_class_is_refused_even_for_a_first_model() -> None:
+    with pytest.raises(ConfigError, match="'newr', which is no class; did you mean 'newt'"):
+        judge(holdout(), holdout(), None, class_budgets={"newr": 0.1})
+
+
+def test_decide_numbers_count_negative_flips_of_each_class() -> None:
+    labels = holdout()
+    champion, candidate = wrong_on(labels, 0, 10), wrong_on(labels, 2, 3)
+    flips = judge(labels, candidate, champion).numbers["negative_flips"]
+    assert (flips["flips"], flips["samples"]) == (3, 120)
+    assert flips["low"] <= flips["share"] == 3 / 120 <= flips["high"]
+    assert {k: row["flips"] for k, row in flips["by_class"].items()} == {
+        "0": 0,
+        "1": 0,
+        "2": 3,
+        "3": 0,
+    }
+    assert judge(labels, champion, champion).numbers["negative_flips"]["high"] == 0
 
 
 def test_verdict_through_json_text_comes_back_equal() -> None:
@@ -135,9 +175,10 @@ def test_verdict_through_json_text_comes_back_equal() -> None:
         {"macro_f1_budget": 2.0},
         {"rare_recall_budget": 0.5},
         {"resamples": 10},
+        {"class_budgets": {"dog": 1.5}},
     ],
 )
-def test_gate_config_bad_setting_names_itself(setting: dict[str, float]) -> None:
+def test_gate_config_bad_setting_names_itself(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"gate.{next(iter(setting))}"):
         GateConfig(**setting)
 
@@ -169,7 +210,7 @@ def test_bootstrap_centers_on_the_observed_change() -> None:
 
 
 def test_bootstrap_in_chunks_keeps_every_resample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.evaluation.pairing.CHUNK_CELLS", 10)
+    monkeypatch.setattr("holdfast.evaluation.resampling.CHUNK_CELLS", 10)
     pairs = pair_up(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([0, 1, 1]))
     recall, f1 = bootstrap(pairs, 37, np.random.default_rng(0))
     assert recall.shape == (37, 2)

@@ -8,14 +8,13 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from holdfast.evaluation.metrics import (
     Metrics,
-    calibration_error,
-    confusion_matrix,
     measure,
     predict,
     rare_classes,
     rare_line,
     rare_recall,
 )
+from holdfast.evaluation.rates import calibration_error, confusion_matrix
 
 
 def probabilities(rng: np.random.Generator, samples: int, classes: int) -> np.ndarray:
@@ -31,6 +30,8 @@ def test_measure_random_answers_equals_scikit_learn() -> None:
     predicted = predict(probs, class_ids)
     assert metrics.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
     assert metrics.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, predicted))
+    weighted = f1_score(labels, predicted, average="weighted")
+    assert metrics.weighted_f1 == pytest.approx(weighted)
     assert metrics.accuracy == pytest.approx((labels == predicted).mean())
 
 
@@ -64,7 +65,9 @@ def test_measure_permuted_columns_and_samples_change_nothing() -> None:
 
 def test_metrics_through_json_text_come_back_equal() -> None:
     rng = np.random.default_rng(2)
-    metrics = measure(probabilities(rng, 30, 3), np.array([1, 4, 6]), rng.choice([1, 4, 9], 30))
+    labels = rng.choice([1, 4, 9], 30)
+    metrics = measure(probabilities(rng, 30, 3), np.array([1, 4, 6]), labels, rng)
+    assert metrics.intervals is not None
     assert Metrics.from_json(json.loads(json.dumps(metrics.to_json()))) == metrics
 
 
