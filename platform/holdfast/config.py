@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import hashlib
 import json
@@ -134,6 +135,11 @@ def _convert(kind: Any, value: Any, key: str, where: str) -> Any:
             raise ConfigError(f"{where}: {key} should be a list, not {value!r}")
         item = typing.get_args(kind)[0]
         return tuple(_convert(item, one, key, where) for one in value)
+    if origin is collections.abc.Mapping:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: {key} should be a table, not {value!r}")
+        item = typing.get_args(kind)[1]
+        return {name: _convert(item, one, f"{key}.{name}", where) for name, one in value.items()}
     if origin is typing.Literal:
         choices = typing.get_args(kind)
         if value not in choices:

@@ -36,6 +36,9 @@ def test_digest_of_equal_settings_is_equal_and_of_others_is_not() -> None:
         ("[data]\nclasses = [1]", "data.classes should be text in quotes"),
         ("[network]\nprecision = 'float16'", "bfloat16"),
         ("[annotation]\ntruth = 'x.csv'", "no effect"),
+        ("[gate]\nclass_budgets = 3", "gate.class_budgets should be a table"),
+        ("[gate.class_budgets]\ncat = 'much'", "gate.class_budgets.cat should be a number"),
+        ("[gate.class_budgets]\ncat = 2.0", "gate.class_budgets.cat should lie between"),
         ("seed = -1", "seed should be 0 or more"),
         ("seed = ", "not valid TOML"),
     ],
@@ -47,6 +50,12 @@ def test_wrong_setting_is_named_with_what_to_do(text: str, said: str) -> None:
 
 def test_whole_number_is_accepted_where_a_number_is_wanted() -> None:
     assert parse("[query]\nshare_random = 0").query.share_random == 0.0
+
+
+def test_table_of_class_names_is_read_as_numbers() -> None:
+    config = parse('[gate.class_budgets]\n"stop sign" = 0\ndog = 0.1')
+    assert config.gate.class_budgets == {"stop sign": 0.0, "dog": 0.1}
+    assert config.digest() != parse("").digest()
 
 
 def test_missing_file_is_an_error_that_names_init(tmp_path: Path) -> None:
