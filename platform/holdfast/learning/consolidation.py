@@ -1,117 +1,122 @@
-"""Elastic weight consolidation: weights that matter to what was learned stay close.
+"""Weights that matter to what was learned stay close to where they were.
 
-Shape suffixes: n samples, c channels, h rows, w columns, k classes.
+Shape suffixes: n samples, c channels, h rows, w columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, vmap
 
+from holdfast.learning.importance import Importance, fisher, sensitivity
+from holdfast.learning.parts import Part, Update
+from holdfast.learning.settings import LearningConfig
+from holdfast.learning.subsample import subsample
 from holdfast.model.network import Network
 
-PREFIX = "importance."
 # Share of the past in the running importance.
 DECAY = 0.7
-# Samples whose gradients are in memory at once.
-CHUNK = 32
+
+Estimate = Callable[[Network, Tensor, torch.Generator], Importance]
 
 
-def importance(
-    network: Network, images_nchw: Tensor, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Diagonal of the Fisher information: how much each weight matters to the answers.
+def ewc(past: Mapping[str, Tensor], config: LearningConfig) -> Consolidation:
+    """Return elastic weight consolidation: importance is the Fisher information.
 
-    The gradient of the log-probability of a class, drawn from what the network itself
-    believes, is squared for each sample alone and then averaged, so the result does not
-    depend on how samples fall into batches. (The square of a batch's mean gradient, as
-    commonly taken, shrinks with the batch.)
-
-    Parameters
-    ----------
-    network : Network
-        Put into evaluation mode.
-    images_nchw : Tensor, shape (N, C, H, W)
-        On the network's device; at least one.
-    generator : torch.Generator
-        On the CPU; draws the classes.
-
-    Returns
-    -------
-    dict of str to Tensor
-        One entry per trained weight, of its shape, 0 or more; high = keep.
-
-    Raises
-    ------
-    ValueError
-        If there are no images.
-
-    Notes
-    -----
-    Cost: one forward and one backward pass per image; memory for 32 gradients.
+    With a strength of 1 the pull is, to second order, by how much the champion's answers
+    change, in nats: what was learned weighs as much as what is new.
 
     References
     ----------
     .. [1] Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks",
        PNAS 2017.
-    .. [2] Kunstner et al., "Limitations of the empirical Fisher approximation", NeurIPS
-       2019 (why classes are drawn from the network's belief).
+    .. [2] Schwarz et al., "Progress & Compress: A scalable framework for continual
+       learning", ICML 2018 (one running Fisher and one anchor, however many updates).
     """
-    if not len(images_nchw):
-        raise ValueError("importance needs at least one image")
-    network.eval()
-    weights = {key: weight.detach() for key, weight in _trained(network).items()}
-    fixed = dict(network.named_buffers())
-    pixels = images_nchw.float() / 255 if images_nchw.dtype == torch.uint8 else images_nchw
-    with torch.no_grad():
-        probs_nk = torch.softmax(network(pixels), dim=1)
-    classes_n = torch.multinomial(probs_nk.cpu(), 1, generator=generator)[:, 0].to(pixels.device)
+    return Consolidation("ewc", fisher, past, config)
 
-    def log_probability(
-        weights: dict[str, Tensor], image_chw: Tensor, class_position: Tensor
-    ) -> Tensor:
-        logits = functional_call(network, (weights, fixed), (image_chw[None],))
-        # A gather, because a tensor cannot be an index under vmap.
-        chosen: Tensor = torch.log_softmax(logits, dim=1)[0].gather(0, class_position[None])
-        return chosen[0]
 
-    gradients = vmap(grad(log_probability), in_dims=(None, 0, 0))
-    sums = {key: torch.zeros_like(weight) for key, weight in weights.items()}
-    for start in range(0, len(pixels), CHUNK):
-        part = slice(start, start + CHUNK)
-        for key, gradient in gradients(weights, pixels[part], classes_n[part]).items():
-            sums[key] += gradient.square().sum(dim=0)
-    return {key: total / len(pixels) for key, total in sums.items()}
+def mas(past: Mapping[str, Tensor], config: LearningConfig) -> Consolidation:
+    """Return memory aware synapses: importance is how far a weight moves the outputs.
+
+    It is of another size than the Fisher information: outputs, not nats.
+
+    References
+    ----------
+    .. [1] Aljundi et al., "Memory Aware Synapses: Learning what (not) to forget", ECCV 2018.
+    """
+    return Consolidation("mas", sensitivity, past, config)
+
+
+class Consolidation(Part):
+    """Pulls weights back by an importance that is measured after each update.
+
+    Parameters
+    ----------
+    name : str
+    estimate : callable
+        Network, images and generator to the importance of each weight.
+    past : mapping of str to Tensor
+        The running importance so far; empty for a first update.
+
+    Notes
+    -----
+    The importance is that of `config.consolidation.samples` samples, new ones and exemplars,
+    every class its share. Cost: O(weights) a step, the importance once an update; memory:
+    three times the weights, however many updates came before. Nothing changes between
+    steps, so there is nothing to restore.
+    """
+
+    def __init__(
+        self, name: str, estimate: Estimate, past: Mapping[str, Tensor], config: LearningConfig
+    ) -> None:
+        self.name = name
+        self._estimate, self._past, self._config = estimate, past, config.consolidation
+
+    def begin(self, update: Update) -> None:
+        """Remember where the weights are."""
+        self._pull = Pull(update.weights(), self._past, self._config.strength)
+
+    def penalty(self, update: Update) -> Tensor | None:  # noqa: ARG002  contract
+        """Return the pull; None in a first update."""
+        return self._pull()
+
+    def finish(self, update: Update) -> Mapping[str, Tensor]:
+        """Return the running importance, of the network as it is now."""
+        material = update.material
+        rows = subsample(material.positions_n, material.trust_n, self._config.samples, update.rng)
+        images = material.images_nchw[torch.from_numpy(rows).to(update.device)]
+        return accumulate(self._past, self._estimate(update.network, images, update.generator))
 
 
 def accumulate(
     past: Mapping[str, Tensor], latest: Mapping[str, Tensor], decay: float = DECAY
-) -> dict[str, Tensor]:
+) -> Importance:
     """Return the running importance; memory is that of one set, however many came before.
 
     A running mean rather than a sum: the pull is as strong in the twentieth update as in
     the second. Rows a grown head has gained have no past: theirs is the latest alone.
+    Weights that were not measured this time keep their past.
 
     Raises
     ------
     ValueError
         If a weight's shape differs in more than rows added at the end.
     """
-    joined = {}
+    joined = dict(past)
     for key, now in latest.items():
+        joined[key] = now.clone()
         if key not in past:
-            joined[key] = now
             continue
         before = past[key]
         if before.shape[1:] != now.shape[1:] or before.shape[:1] > now.shape[:1]:
             raise ValueError(
                 f"importance of {key} was {tuple(before.shape)}, is {tuple(now.shape)}"
             )
-        joined[key] = now.clone()
-        joined[key][: len(before)] = decay * before + (1 - decay) * now[: len(before)]
+        rows_of(joined[key], before).lerp_(before, decay)
     return joined
 
 
@@ -120,31 +125,67 @@ class Pull:
 
     Parameters
     ----------
-    anchor : mapping of str to Tensor
-        Weights to stay close to; fewer rows than now where a head has grown since.
+    weights : mapping of str to Tensor
+        Trained in place; where they are now is where they are pulled to.
     importance : mapping of str to Tensor
-        Of the anchor's shapes.
+        Of the weights' shapes, 0 or more; fewer rows where a head has grown since. New rows
+        move freely, and so do weights it does not name.
     strength : float
         0 or more.
     """
 
     def __init__(
-        self, anchor: Mapping[str, Tensor], importance: Mapping[str, Tensor], strength: float
+        self, weights: Mapping[str, Tensor], importance: Mapping[str, Tensor], strength: float
     ) -> None:
-        self._anchor = {key: anchor[key] for key in importance}
-        self._scaled = {key: strength / 2 * value for key, value in importance.items()}
+        self._names = [key for key in importance if key in weights]
+        self._weights = [weights[key] for key in self._names]
+        self._roots = [(strength / 2 * importance[key]).sqrt() for key in self._names]
+        self._anchors = [anchor.detach().clone() for anchor in self._held()]
 
-    def __call__(self, network: Network) -> Tensor:
-        """Return the penalty at the network's present weights: 0 at the anchor."""
-        total = network.head.weight.new_zeros(())
-        for key, weight in _trained(network).items():
-            if key in self._scaled:
-                anchor = self._anchor[key]
-                # Rows for classes that are new have no anchor: they move freely.
-                moved = weight[: len(anchor)] - anchor
-                total = total + (self._scaled[key] * moved.square()).sum()
+    def __call__(self) -> Tensor | None:
+        """Return the penalty at the present weights, 0 at the anchor; None if nothing is held."""
+        if not self._names:
+            return None
+        total: Tensor = _Stretch.apply(self._roots, self._anchors, *self._held())
         return total
 
+    @torch.no_grad()
+    def gradients(self) -> dict[str, Tensor]:
+        """Return the gradient of the penalty, for the rows that are pulled, by weight."""
+        if not self._names:
+            return {}
+        stretched = _stretched(self._roots, self._anchors, self._held())
+        forces = torch._foreach_mul(torch._foreach_mul(stretched, self._roots), 2.0)
+        return dict(zip(self._names, forces, strict=True))
 
-def _trained(network: Network) -> dict[str, Tensor]:
-    return {key: weight for key, weight in network.named_parameters() if weight.requires_grad}
+    def _held(self) -> list[Tensor]:
+        pairs = zip(self._weights, self._roots, strict=True)
+        return [rows_of(weight, root) for weight, root in pairs]
+
+
+def rows_of(weight: Tensor, like: Tensor) -> Tensor:
+    """Return the rows of a weight, as a view, that were there before its head grew."""
+    return weight if weight.shape == like.shape else weight[: len(like)]
+
+
+def _stretched(roots: list[Tensor], anchors: list[Tensor], held: list[Tensor]) -> list[Tensor]:
+    return list(torch._foreach_mul(torch._foreach_sub(held, anchors), roots))
+
+
+class _Stretch(torch.autograd.Function):
+    """Sum of squares of root times distance, over all weights at once.
+
+    Spelled out weight by weight it takes three times as long: 3.7 against 1.3 ms for a
+    network of 480,000 weights on one core, a good part of a step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, roots: list[Tensor], anchors: list[Tensor], *held: Tensor) -> Tensor:
+        stretched = _stretched(roots, anchors, list(held))
+        ctx.roots, ctx.stretched = roots, stretched
+        return torch.stack(torch._foreach_norm(stretched)).square().sum()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        forces = torch._foreach_mul(ctx.stretched, ctx.roots)
+        return (None, None, *torch._foreach_mul(forces, 2 * outer[0]))

@@ -1,58 +1,32 @@
-"""Elastic weight consolidation."""
+"""Weights that matter stay close to where they were."""
 
-import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
-from holdfast.learning.consolidation import Pull, accumulate, importance
-from holdfast.model.network import build_network
-from holdfast.model.spec import NetworkConfig
-
-IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), np.uint8))
+from holdfast.learning.consolidation import Pull, accumulate, ewc, mas
+from holdfast.learning.importance import fisher, sensitivity
+from holdfast.learning.settings import ConsolidationConfig, LearningConfig
 
 
-def _network(classes=(0, 1, 2)):
-    config = NetworkConfig(width=4)
-    return build_network(config, channels=1, image_size=8, class_ids=classes, seed=3)
+def _weights(network):
+    return dict(network.named_parameters())
 
 
-def _importance(images, seed=0):
-    return importance(_network(), images, torch.Generator().manual_seed(seed))
+def _ones(network):
+    return {key: torch.ones_like(weight) for key, weight in network.named_parameters()}
 
 
-def test_importance_equals_squared_gradients_taken_one_by_one():
-    network = _network().eval()
-    found = importance(network, IMAGES, torch.Generator().manual_seed(0))
+def _shift(network, by):
     with torch.no_grad():
-        probs = torch.softmax(network(IMAGES), dim=1)
-    classes = torch.multinomial(probs, 1, generator=torch.Generator().manual_seed(0))[:, 0]
-    expected = {key: torch.zeros_like(value) for key, value in found.items()}
-    for image, label in zip(IMAGES, classes, strict=True):
-        network.zero_grad()
-        functional.cross_entropy(network(image[None]), label[None]).backward()
-        for key, weight in network.named_parameters():
-            expected[key] += weight.grad.square() / len(IMAGES)
-    for key, value in expected.items():
-        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-8)
+        for weight in network.parameters():
+            weight += by
 
 
-def test_importance_leaves_the_network_as_it_was():
-    network = _network()
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    importance(network, IMAGES, torch.Generator().manual_seed(0))
-    for key, value in network.state_dict().items():
-        assert torch.equal(value, before[key])
-
-
-def test_importance_of_no_images_is_an_error():
-    with pytest.raises(ValueError, match="at least one image"):
-        _importance(IMAGES[:0])
-
-
-def test_accumulate_of_the_same_importance_changes_nothing():
-    once = _importance(IMAGES)
-    again = accumulate(once, once)
+def test_accumulate_of_the_same_importance_changes_nothing_however_often(small):
+    once = {key: 3 * value for key, value in _ones(small.network()).items()}
+    again = once
+    for _ in range(20):
+        again = accumulate(again, once)
     for key, value in once.items():
         torch.testing.assert_close(again[key], value)
 
@@ -62,6 +36,14 @@ def test_accumulate_over_a_grown_head_takes_new_rows_as_they_are():
     latest = {"head.weight": torch.full((3, 4), 3.0)}
     joined = accumulate(past, latest, decay=0.5)["head.weight"]
     assert joined[:, 0].tolist() == [2, 2, 3]
+    assert latest["head.weight"][0, 0] == 3
+
+
+def test_accumulate_keeps_the_past_of_what_was_not_measured():
+    past = {"stem": torch.ones(2), "head": torch.ones(2)}
+    joined = accumulate(past, {"head": torch.full((2,), 2.0)}, decay=0.5)
+    assert joined["stem"].tolist() == [1, 1]
+    assert joined["head"].tolist() == [1.5, 1.5]
 
 
 def test_accumulate_over_a_shrunk_head_is_an_error():
@@ -69,25 +51,85 @@ def test_accumulate_over_a_shrunk_head_is_an_error():
         accumulate({"head.weight": torch.ones(3, 4)}, {"head.weight": torch.ones(2, 4)})
 
 
-def test_pull_at_the_anchor_is_zero_and_grows_with_the_square_of_the_distance():
-    network = _network()
-    anchor = {key: value.detach().clone() for key, value in network.named_parameters()}
-    pull = Pull(anchor, _importance(IMAGES), 10.0)
-    assert pull(network) == 0
-    losses = []
-    for _ in range(2):
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight += 0.1
-        losses.append(pull(network).item())
-    assert losses[1] == pytest.approx(4 * losses[0], rel=1e-3)
+def test_pull_is_half_the_importance_times_the_squared_distance(small):
+    network = small.network()
+    importance = {key: 3 * value for key, value in _ones(network).items()}
+    pull = Pull(_weights(network), importance, 10.0)
+    assert pull() == 0
+    _shift(network, 0.1)
+    num = sum(weight.numel() for weight in network.parameters())
+    assert pull().item() == pytest.approx(10 / 2 * 3 * 0.01 * num, rel=1e-4)
 
 
-def test_pull_lets_rows_of_new_classes_move_freely():
-    network = _network()
-    anchor = {key: value.detach().clone() for key, value in network.named_parameters()}
-    pull = Pull(anchor, _importance(IMAGES), 10.0)
+def test_pull_has_the_gradient_of_the_penalty_spelled_out(small):
+    network = small.network()
+    importance = {key: torch.rand_like(weight) for key, weight in network.named_parameters()}
+    anchor = {key: weight.detach().clone() for key, weight in network.named_parameters()}
+    pull = Pull(_weights(network), importance, 2.0)
+    _shift(network, -0.3)
+    (3 * pull()).backward()
+    for key, weight in network.named_parameters():
+        expected = 2 * importance[key] * (weight.detach() - anchor[key])
+        torch.testing.assert_close(weight.grad, 3 * expected)
+        torch.testing.assert_close(pull.gradients()[key], expected)
+
+
+def test_pull_lets_rows_of_new_classes_move_freely(small):
+    network = small.network()
+    importance = _ones(network)
     network.grow([9], torch.Generator().manual_seed(0))
+    pull = Pull(_weights(network), importance, 10.0)
     with torch.no_grad():
         network.head.weight[3] += 5
-    assert pull(network) == 0
+    assert pull() == 0
+    with torch.no_grad():
+        network.head.weight[2] += 1
+    pull().backward()
+    assert network.head.weight.grad.abs().sum(dim=1).bool().tolist() == [False, False, True, False]
+
+
+def test_pull_of_nothing_is_none(small):
+    pull = Pull(_weights(small.network()), {}, 1.0)
+    assert pull() is None
+    assert pull.gradients() == {}
+
+
+@pytest.mark.parametrize(("part", "measure"), [(ewc, fisher), (mas, sensitivity)])
+def test_consolidation_measures_every_class_and_pulls_in_the_next_update(small, part, measure):
+    settings = {"consolidation": ConsolidationConfig(samples=4, strength=2.0)}
+    update = small.update([0] * 5 + [1] * 5, range(10), num_old=0, **settings)
+    first = part({}, update.config)
+    first.begin(update)
+    assert first.penalty(update) is None
+    found = first.finish(update)
+    assert found["head.weight"].shape == (3, 4)
+
+    network = update.network
+    network.grow([7], torch.Generator().manual_seed(0))
+    update = small.update([0, 1, 7, 7], [2, 3], network=network, num_old=3, **settings)
+    second = part(found, update.config)
+    second.begin(update)
+    assert second.penalty(update) == 0
+    _shift(network, 0.1)
+    expected = 2 / 2 * 0.01 * sum(float(value.sum()) for value in found.values())
+    assert second.penalty(update).item() == pytest.approx(expected, rel=1e-3)
+    latest = measure(network, update.material.images_nchw, torch.Generator().manual_seed(1))
+    joined = second.finish(update)
+    for key, value in accumulate(found, latest).items():
+        torch.testing.assert_close(joined[key], value)
+
+
+def test_consolidation_looks_at_trusted_samples_only(small):
+    settings = {"consolidation": ConsolidationConfig(samples=10)}
+    update = small.update([0, 1, 1], range(3), trust=[1, 0, 0], **settings)
+    part = ewc({}, update.config)
+    part.begin(update)
+    found = part.finish(update)
+    images = update.material.images_nchw[:1]
+    expected = fisher(update.network, images, torch.Generator().manual_seed(1))
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value)
+
+
+def test_consolidation_remembers_nothing_between_steps():
+    assert ewc({}, LearningConfig()).tensors() == {}
