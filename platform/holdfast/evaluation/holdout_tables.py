@@ -40,7 +40,7 @@ def numbers(data: ReportData, metrics: Metrics) -> str:
     if flips:
         rows.append(
             [
-                "Right before, wrong now (lower is better)",
+                "Newly wrong: right before, wrong now",
                 share(flips["share"]),
                 span((flips["low"], flips["high"])),
             ]

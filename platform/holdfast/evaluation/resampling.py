@@ -145,6 +145,9 @@ def limits(
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws_r, [tail, 1 - tail], axis=0)
     bias = draws_r.mean(axis=0) - value
+    # What so few draws miss the mean by is no bias: shares would get limits they cannot take.
+    noise = draws_r.std(axis=0) / np.sqrt(len(draws_r))
+    bias = np.where(np.abs(bias) > 4 * noise, bias, 0.0)
     enclosing = np.stack([np.minimum(low - bias, value), np.maximum(high - bias, value)])
     # Adding zero turns -0.0 into 0.0, which nobody should have to read.
     return np.clip(enclosing, *span) + 0.0

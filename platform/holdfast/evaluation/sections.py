@@ -39,8 +39,8 @@ def tiles(data: ReportData) -> str:
         parts.append(_tile("Forgetting", share(lost), "lower is better; 0 is none"))
     flips = data.flips()
     if flips:
-        note = f"of {flips['samples']:,} samples, at the newest comparison"
-        parts.append(_tile("Right before, wrong now", count(flips["flips"]), note))
+        note = f"of {flips['samples']:,} holdout samples, right before"
+        parts.append(_tile("Newly wrong", count(flips["flips"]), note))
     found = own.rounds[-1].wrong_labels_found if own is not None and own.rounds else None
     if found is not None:
         parts.append(_tile("Wrong labels found", count(found), "corrected so far"))

@@ -14,10 +14,19 @@ from PIL import Image
 
 from holdfast.evaluation import figures
 from holdfast.evaluation.advice import next_steps
-from holdfast.evaluation.gate import Verdict
+from holdfast.evaluation.gate import GateConfig, Verdict, decide
+from holdfast.evaluation.holdout_predictions import HoldoutPredictions
 from holdfast.evaluation.metrics import measure
 from holdfast.evaluation.report import render, write
-from holdfast.evaluation.report_data import Arm, FoundError, ReportData, RoundResult, to_json
+from holdfast.evaluation.report_data import (
+    Arm,
+    FoundError,
+    ReportData,
+    Retention,
+    RoundResult,
+    to_json,
+)
+from holdfast.evaluation.retention import compare_rounds
 from holdfast.evaluation.thumbnails import data_uri
 from holdfast.records import DatasetVersion
 
@@ -71,7 +80,7 @@ def arm(name: str, rounds: int, seed: int) -> Arm:
     for number in range(1, rounds + 1):
         known = np.arange(min(2 + number, 4))
         probs = rng.dirichlet(np.ones(len(known)), size=40)
-        metrics = measure(probs, known, labels)
+        metrics = measure(probs, known, labels, rng)
         results.append(RoundResult(number=number, metrics=metrics, wrong_labels_found=number))
     return Arm(name=name, rounds=tuple(results))
 
@@ -199,6 +208,65 @@ def test_to_json_numbers_agree_with_the_metrics() -> None:
     assert last["rare_recall"] == data.arms[0].rounds[-1].metrics.recall[3]
     assert values["rare_ids"] == [3]
     assert to_json(no_holdout_data())["arms"][0]["rounds"][0]["metrics"] is None
+
+
+def kept_data() -> ReportData:
+    """Three rounds whose predictions were kept; the third loses half of class 1."""
+    labels, ids = np.repeat(np.arange(4), 10), np.arange(40)
+    last = np.where((labels == 1) & (ids % 2 == 0), 0, labels)
+    said = [
+        HoldoutPredictions(
+            dataset_version=number, known=(0, 1, 2, 3), sample_ids_n=ids, predicted_n=predicted
+        )
+        for number, predicted in enumerate((labels, labels, last), 1)
+    ]
+    rng = np.random.default_rng(0)
+    pairs = compare_rounds(said, ids, labels)
+    own = arm("kept", 3, 0)
+    retention = Retention(
+        pairs=pairs,
+        forgetting=pairs.forgetting(rng),
+        backward_transfer=pairs.backward_transfer(rng),
+    )
+    verdict = decide(
+        labels,
+        last,
+        labels,
+        counts_k=np.full(4, 50),
+        class_names=["a", "b", "c", "d"],
+        config=GateConfig(resamples=200),
+        rng=rng,
+    )
+    rounds = tuple(replace(result, dataset_version=result.number) for result in own.rounds)
+    return replace(
+        full_data(),
+        arms=(replace(own, rounds=rounds, retention=retention),),
+        verdicts={3: verdict},
+    )
+
+
+def test_arm_with_kept_predictions_compares_them_and_not_the_metrics() -> None:
+    data = kept_data()
+    assert data.arms[0].forgetting() == {1: 0.0, 2: 0.0, 3: pytest.approx(0.125)}
+    assert data.arms[0].losses()[-1].tolist() == [0.0, 0.5, 0.0, 0.0]
+    last = to_json(data)["arms"][0]
+    assert last["rounds"][-1]["forgetting_by_class"] == {"0": 0.0, "1": 0.5, "2": 0.0, "3": 0.0}
+    assert last["rounds"][-1]["dataset_version"] == 3
+    assert last["forgetting"]["by_class"]["1"]["samples"] == 10
+
+
+def test_render_shows_intervals_flips_and_forgetting_of_each_class() -> None:
+    data = kept_data()
+    text = render(data)
+    found = data.arms[0].rounds[-1].metrics.intervals
+    assert found is not None
+    low, high = found.overall["macro_f1"]
+    assert f"{low:.3f} to {high:.3f}" in text
+    assert "dataset version 3" in text
+    assert "of 40 holdout samples, right before" in text
+    assert data.flips()["by_class"]["1"]["flips"] == 5
+    assert "Backward transfer" in text
+    assert "Backward transfer" not in render(full_data())
 
 
 def test_report_data_counts_that_do_not_fit_the_classes_are_refused() -> None:
