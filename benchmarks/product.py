@@ -19,8 +19,8 @@ from holdfast.config import FILE_NAME, parse
 from holdfast.data.ingest import ingest_images
 from holdfast.errors import ConfigError
 from holdfast.loop import run_round
+from holdfast.model.ensemble import restore_model
 from holdfast.model.inference import predict
-from holdfast.model.network import restore_network
 from holdfast.phases.scoring import champion_state
 from holdfast.phases.turn import Progress
 from holdfast.project import Project
@@ -72,7 +72,7 @@ class Product:
             if state is None:
                 raise RuntimeError(f"round {number} ended without a champion")
             said = predict(
-                restore_network(state.tensors, state.header, project.config.network),
+                restore_model(state.tensors, state.header, project.config.network),
                 to_nchw(self.world.source.test_images_m),
                 config=project.config.network,
             )
@@ -177,10 +177,14 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def to_toml(settings: dict[str, Any]) -> str:
-    """Write settings of two levels as TOML."""
+    """Write settings as TOML, a section for each mapping."""
+    return "\n".join(_lines(settings, "")) + "\n"
+
+
+def _lines(section: dict[str, Any], prefix: str) -> list[str]:
     # JSON's numbers, strings, booleans and lists are TOML's.
-    top = [f"{key} = {json.dumps(v)}" for key, v in settings.items() if not isinstance(v, dict)]
-    for name, section in settings.items():
-        if isinstance(section, dict):
-            top += ["", f"[{name}]"] + [f"{key} = {json.dumps(v)}" for key, v in section.items()]
-    return "\n".join(top) + "\n"
+    lines = [f"{key} = {json.dumps(v)}" for key, v in section.items() if not isinstance(v, dict)]
+    for key, value in section.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{prefix}{key}]", *_lines(value, f"{prefix}{key}.")]
+    return lines

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
-from holdfast.learning.learner import LearningConfig
-from holdfast.learning.strategies import AvalancheLearner
+from holdfast.learning.settings import LearningConfig
+from holdfast.learning.teaching import ContinualLearner
+from holdfast.model.ensemble import restore_model
 from holdfast.model.inference import Predictions, predict
-from holdfast.model.network import Network, build_network, resolve_device, restore_network
+from holdfast.model.network import Network, build_network, resolve_device
 from holdfast.model.spec import NetworkConfig
 from holdfast.model.threads import threads_for
 from holdfast.records import Experience, Ids, Images
@@ -86,7 +87,7 @@ class _FineTuned:
         self._num_learned = 0
         self._plugins: list[Any] = [_StepBudget(learning_config.steps)]
         if replay:
-            capacity = learning_config.buffer_capacity
+            capacity = learning_config.buffer.capacity
             buffer = ClassBalancedBuffer(max_size=capacity)
             self._plugins.append(ReplayPlugin(mem_size=capacity, storage_policy=buffer))
         self._strategy: Any = None
@@ -128,7 +129,9 @@ class _FineTuned:
         return Naive(
             model=network,
             optimizer=torch.optim.AdamW(
-                network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+                network.parameters(),
+                lr=config.optimizer.learning_rate,
+                weight_decay=config.optimizer.weight_decay,
             ),
             criterion=torch.nn.CrossEntropyLoss(),
             train_mb_size=config.batch_size,
@@ -144,7 +147,7 @@ class _FineTuned:
             self._network = build_network(
                 self._network_config,
                 channels=images_nchw.shape[1],
-                image_size=max(images_nchw.shape[2:]),
+                image_size=images_nchw.shape[2:],
                 class_ids=class_ids,
                 seed=integer_seed(self._rng),
             )
@@ -166,7 +169,7 @@ class _Joint:
         self, network_config: NetworkConfig, learning_config: LearningConfig, seed: int
     ) -> None:
         self._network_config = network_config
-        self._learner = AvalancheLearner(network_config, learning_config)
+        self._learner = ContinualLearner(network_config, learning_config)
         self._rng = generator(seed, "reference", "upper-bound")
         self._state: Any = None
         self._num_learned = 0
@@ -191,7 +194,7 @@ class _Joint:
         """Return what the network says about images."""
         if self._state is None:
             raise RuntimeError("the arm has learned nothing yet")
-        network = restore_network(self._state.tensors, self._state.header, self._network_config)
+        network = restore_model(self._state.tensors, self._state.header, self._network_config)
         return predict(network, images_nchw, config=self._network_config)
 
 

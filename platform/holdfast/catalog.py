@@ -22,9 +22,6 @@ CATALOG: dict[str, dict[str, str]] = {
         "novelty": "holdfast.query.diversity:NoveltyStrategy",
         "random": "holdfast.query.strategy:RandomStrategy",
     },
-    "learning.strategy": {
-        "ewc_replay": "holdfast.learning.strategies:AvalancheLearner",
-    },
 }
 
 

@@ -17,7 +17,7 @@ from holdfast.catalog import check, suggestion
 from holdfast.data.splits import DataConfig
 from holdfast.errors import ConfigError
 from holdfast.evaluation.gate import GateConfig
-from holdfast.learning.learner import LearningConfig
+from holdfast.learning.settings import LearningConfig
 from holdfast.model.spec import NetworkConfig
 from holdfast.quality.agreement import AgreementConfig
 from holdfast.quality.audit import AuditConfig
@@ -66,7 +66,6 @@ class Config:
             raise ConfigError(f"seed should be 0 or more, not {self.seed}")
         check("annotation.oracle", self.annotation.oracle)
         check("query.strategy", self.query.strategy)
-        check("learning.strategy", self.learning.strategy)
 
     def digest(self) -> str:
         """Return a sha256 of all settings; equal settings give equal digests."""

@@ -68,6 +68,31 @@ class CheckpointMismatchError(HoldfastError):
         self.found = found
 
 
+class DivergedError(HoldfastError):
+    """Learning ran into losses that are no number; the champion stays as it was."""
+
+    def __init__(self, step: int, steps: int, learning_rate: float) -> None:
+        super().__init__(
+            f"learning diverged: by step {step} of {steps} the loss was no number any more, also "
+            f"at half the learning rate ({learning_rate:g}); the champion is untouched. Lower "
+            "learning.optimizer.learning_rate and run again"
+        )
+        self.step = step
+        self.steps = steps
+        self.learning_rate = learning_rate
+
+
+class DiskFullError(HoldfastError):
+    """No room for what must be written; what was written before is whole."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"no space left to write {path}; what was there before is whole. "
+            "Free some space and run again: the round goes on where it stopped"
+        )
+        self.path = path
+
+
 class LedgerError(HoldfastError):
     """The ledger contradicts what is being done: stop and look."""
 

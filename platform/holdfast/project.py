@@ -10,6 +10,7 @@ from holdfast import config as configuration
 from holdfast.config import Config
 from holdfast.store.images import EmbeddingStore, ImageStore
 from holdfast.store.ledger import Ledger
+from holdfast.store.snapshots import Snapshots
 
 
 class Project:
@@ -55,6 +56,11 @@ class Project:
     def models(self) -> Path:
         """Folder of learner states, each named by the sha256 of its tensors."""
         return self.state / "models"
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """Where the update that is running puts itself down."""
+        return Snapshots(self.state / "update")
 
     @property
     def queries(self) -> Path:

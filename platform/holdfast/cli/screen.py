@@ -7,9 +7,26 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+)
+from rich.text import Text
 
 from holdfast.store.rounds import PhaseRecord
+
+
+class _Speed(ProgressColumn):
+    """Samples a second, once there is something to go by."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed of the last half minute."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f} samples/s")
 
 
 class Screen:
@@ -21,6 +38,7 @@ class Screen:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            _Speed(),
             console=self._console,
             disable=not sys.stderr.isatty(),
             transient=True,
@@ -28,7 +46,7 @@ class Screen:
         self._tasks: dict[str, TaskID] = {}
 
     def show(self, what: str, done: int, total: int) -> None:
-        """Show that `done` of `total` of something is done."""
+        """Show that `done` of `total` samples went through something."""
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)
         self._progress.update(self._tasks[what], completed=done, total=total)

@@ -21,12 +21,20 @@ _HEAD = (
 def template() -> str:
     """Return a config file that explains every setting and reads as the defaults."""
     config = Config()
-    lines = [*_comment(_HEAD), "", *_settings(config)]
-    for field in dataclasses.fields(config):
-        section = getattr(config, field.name)
-        if dataclasses.is_dataclass(section) and not isinstance(section, type):
-            lines += ["", "", *_comment(_summary(section)), f"[{field.name}]", *_settings(section)]
+    lines = [*_comment(_HEAD), "", *_settings(config), *_sections(config, "")]
     return "\n".join(lines) + "\n"
+
+
+def _sections(parent: Any, prefix: str) -> list[str]:
+    """Return the lines of the sections of a section, and of theirs."""
+    lines = []
+    for field in dataclasses.fields(parent):
+        section = getattr(parent, field.name)
+        if dataclasses.is_dataclass(section):
+            name = f"{prefix}{field.name}"
+            lines += ["", "", *_comment(_summary(section)), f"[{name}]", *_settings(section)]
+            lines += _sections(section, f"{name}.")
+    return lines
 
 
 def _settings(section: Any) -> list[str]:

@@ -5,40 +5,53 @@ Shape suffixes: n samples, b samples of a batch, c channels, h rows, w columns, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from holdfast.learning import augmentation
-from holdfast.learning.learner import LearningConfig
-from holdfast.learning.losses import soft_targets
-from holdfast.learning.replay import Buffer
-from holdfast.learning.sampling import BatchSampler
-from holdfast.model.network import Network
+from holdfast.learning.losses import build_loss, soft_targets
+from holdfast.learning.memory import MemoryStream
+from holdfast.learning.parts import Batch, Part, Update
+from holdfast.learning.sampling import BatchSampler, Turns
+from holdfast.learning.settings import LearningConfig
+from holdfast.learning.two_stage import in_second_stage
+from holdfast.records import Ids
+
+
+def num_replayed(config: LearningConfig) -> int:
+    """Return how many samples of each batch come from the buffer where the two are apart."""
+    return round(config.batch_size * config.replay_share)
+
+
+def num_steps(config: LearningConfig, num_new: int, num_all: int) -> tuple[int, int]:
+    """Return the steps of an update with new samples, and the steps in all.
+
+    The budget is divided between both kinds, and grows where the samples could not pass in it.
+    """
+    replayed = num_replayed(config)
+    waiting = num_new if replayed else num_all
+    passing = math.ceil(config.passes * waiting / (config.batch_size - replayed))
+    first = max(round(config.steps * (1 - config.rehearsal)), passing, 1)
+    return first, round(first / (1 - config.rehearsal))
 
 
 class Batches:
-    """As many batches as there are steps, gathered whole from bytes in memory.
+    """As many batches as an update has steps left; an iterator for Avalanche.
 
     Parameters
     ----------
-    merged : Buffer
-        The experience and the exemplars together.
-    network : Network
-        Knows every class among the labels.
-    rng : Generator
-        Draws the samples.
-    generator : torch.Generator
-        On the CPU; draws the augmentation.
-
-    Attributes
-    ----------
-    images_nchw : Tensor of uint8, shape (N, C, H, W)
-        On the device.
-    shares_k : Tensor of float, shape (K,)
-        Share of each of the network's classes in the batches; sums to 1.
+    update : Update
+        Each batch is left in `update.batch` as well, and its loss in `update.loss`, which
+        follows the shares that classes have in the batches.
+    parts : sequence of Part
+        May choose what is replayed.
 
     Notes
     -----
@@ -47,44 +60,203 @@ class Batches:
     many samples there are.
     """
 
-    def __init__(
-        self,
-        merged: Buffer,
-        network: Network,
-        config: LearningConfig,
-        rng: np.random.Generator,
-        generator: torch.Generator,
-        device: torch.device,
-    ) -> None:
-        class_ids = np.array(network.class_ids, np.int64)
-        order = np.argsort(class_ids)
-        positions_n = order[np.searchsorted(class_ids[order], merged.labels_n)]
-        self.sampler = BatchSampler(positions_n, merged.weights_n, balance=config.class_balance)
-        self.images_nchw = torch.from_numpy(merged.images_nchw).to(device)
-        self._positions_n = torch.from_numpy(positions_n).to(device)
-        self._num_classes = len(class_ids)
-        self._config, self._rng, self._generator = config, rng, generator
-        self.shares_k = torch.zeros(self._num_classes, device=device)
-        drawn_k = np.unique(positions_n[merged.weights_n > 0])
-        self.shares_k[torch.from_numpy(drawn_k)] = torch.from_numpy(self.sampler.shares_k).to(
-            self.shares_k
-        )
+    def __init__(self, update: Update, parts: Sequence[Part]) -> None:
+        config, material = update.config, update.material
+        self._update, self._parts, self._config = update, parts, config
+        choosers = [part for part in parts if type(part).recall is not Part.recall]
+        self._chooser = choosers[0] if choosers else None
+        self._replayed = num_replayed(config)
+        self._turns: Turns | None = None
+        self._stream: MemoryStream | None = None
+        if self._replayed:
+            self._turns = self._take_turns(self._usable(np.flatnonzero(material.new_n)))
+            if config.stream:
+                self._stream = MemoryStream(
+                    material.positions_n,
+                    material.trust_n,
+                    material.keys_n,
+                    config.buffer.capacity,
+                    material.memory_rows,
+                )
+        self._new_k = np.zeros(material.num_classes)
+        if self._turns is not None and not config.stream:
+            self._count(np.flatnonzero(material.new_n))
+        self._open_source()
+        self._strength_k = None
+        if config.imbalance.rare_augment:
+            self._strength_k = augmentation.rare_strength(material.counts_k)
 
     def __len__(self) -> int:
-        return self._config.steps
+        return self._update.steps - self._update.done
 
     def __iter__(self) -> Iterator[list[Tensor]]:
-        for _ in range(len(self)):
-            drawn = torch.from_numpy(self.sampler.draw(self._config.batch_size, self._rng))
-            drawn = drawn.to(self.images_nchw.device)
-            images = self.images_nchw[drawn].float() / 255
-            targets = soft_targets(
-                self._positions_n[drawn], self._num_classes, self._config.label_smoothing
+        update = self._update
+        while update.done < update.steps:
+            for part in self._parts:
+                part.prepare(update)
+            if update.rehearses != self._rehearses:
+                self._open_source()
+            taking_turns = self._turns is not None and not self._rehearses
+            batch = self._apart(self._turns) if taking_turns else self._together()
+            update.batch = self._mixed(batch)
+            yield [update.batch.images_bchw, update.batch.targets_bk]
+
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """Return what `restore` needs to go on drawing from here."""
+        kept: dict[str, NDArray[Any]] = {}
+        for name, one in (("turns", self._turns), ("stream", self._stream)):
+            if one is not None:
+                kept |= {f"{name}.{key}": value for key, value in one.tensors().items()}
+        return kept | {"new_k": self._new_k}
+
+    def restore(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `tensors` returned."""
+        for name, one in (("turns", self._turns), ("stream", self._stream)):
+            if one is not None:
+                start = f"{name}."
+                one.restore({k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)})
+        self._new_k = tensors["new_k"].copy()
+        self._open_source()
+
+    @property
+    def memory_rows(self) -> Ids:
+        """Rows the buffer holds by now; where nothing streams, those it held at the start."""
+        return self._update.material.memory_rows if self._stream is None else self._stream.rows
+
+    def _take_turns(self, rows: Ids) -> Turns:
+        """Return turns for as many passes as the steps need: those of the settings, or more."""
+        places = self._update.rehearses_from * (self._config.batch_size - self._replayed)
+        passes = max(self._config.passes, places // max(len(rows), 1))
+        return Turns(rows, passes, shuffled=not self._config.stream)
+
+    def _count(self, rows: Ids) -> None:
+        """Take note of the classes of new samples that take their turns."""
+        material = self._update.material
+        self._new_k += np.bincount(
+            material.positions_n[rows], material.trust_n[rows], material.num_classes
+        )
+
+    def _usable(self, rows: Ids) -> Ids:
+        usable: Ids = rows[self._update.material.trust_n[rows] > 0]
+        return usable
+
+    def _open_source(self) -> None:
+        """Draw whatever is not taking turns from what is drawn from at this step."""
+        self._rehearses = self._update.rehearses
+        together = self._turns is None and not self._rehearses
+        rows = np.arange(len(self._update.material)) if together else self.memory_rows
+        self._drawn, self._samplers = self._usable(rows), {}
+        self._follow_shares()
+
+    def _follow_shares(self) -> None:
+        """Tell the loss how often each class is drawn now."""
+        material = self._update.material
+        drawn_k = np.bincount(
+            material.positions_n[self._drawn],
+            material.trust_n[self._drawn],
+            material.num_classes,
+        )
+        shares_k = np.zeros(material.num_classes)
+        if len(self._drawn):
+            shares_k = self._sampler(self._balance()).shares_k(self._update.share_done)
+        counts_k = drawn_k
+        if self._turns is not None and not self._rehearses and self._new_k.any():
+            part = self._replayed / self._config.batch_size if len(self._drawn) else 0.0
+            shares_k = part * shares_k + (1 - part) * self._new_k / self._new_k.sum()
+            counts_k = np.maximum(drawn_k, self._new_k)
+        if shares_k.any():
+            tensors = (torch.from_numpy(one).to(material.device) for one in (counts_k, shares_k))
+            self._update.loss = build_loss(self._config.imbalance, *tensors)
+
+    def _sampler(self, balance: float) -> BatchSampler:
+        if balance not in self._samplers:
+            material = self._update.material
+            self._samplers[balance] = BatchSampler(
+                material.positions_n[self._drawn],
+                material.trust_n[self._drawn],
+                num_classes=material.num_classes,
+                balance=balance,
+                sampling=self._config.imbalance.sampling,
             )
-            if self._config.augment:
-                images = augmentation.perturb(images, self._generator)
-            if self._config.mixup:
-                images, targets = augmentation.mix(
-                    images, targets, self._config.mixup, self._generator
-                )
-            yield [images, targets]
+        return self._samplers[balance]
+
+    def _balance(self) -> float:
+        if self._rehearses:
+            return 1.0
+        imbalance = self._config.imbalance
+        if imbalance.two_stage:
+            return float(in_second_stage(imbalance, self._update.share_done))
+        return imbalance.class_balance
+
+    def _together(self) -> Batch:
+        """Draw new samples and exemplars as one; once it rehearses, all are exemplars."""
+        rows = self._draw(self._config.batch_size)
+        new = self._update.material.new_n[rows] & (not self._rehearses)
+        rows = np.concatenate([rows[new], rows[~new]])
+        return self._gather(rows, int(new.sum()), torch.ones(len(rows)))
+
+    def _apart(self, turns: Turns) -> Batch:
+        """Let new samples take their turns, and put exemplars beside them."""
+        update, config = self._update, self._config
+        new_rows = turns.draw(config.batch_size - self._replayed, update.rng)
+        trust_b = torch.from_numpy(update.material.trust_n[new_rows])
+        # Where nothing new is left to see, exemplars fill the batch.
+        replayed = self._replayed if len(new_rows) else config.batch_size
+        if self._chooser is not None and len(new_rows) and len(self._drawn):
+            new = self._gather(new_rows, len(new_rows), trust_b)
+            rows = self._chooser.recall(update, new, replayed).cpu().numpy()
+            batch = _joined(new, self._gather(rows, 0, torch.ones(len(rows))))
+        else:
+            rows = self._draw(replayed) if len(self._drawn) else self._drawn
+            trust_b = torch.cat([trust_b, torch.ones(len(rows))])
+            batch = self._gather(np.concatenate([new_rows, rows]), len(new_rows), trust_b)
+        if self._stream is not None:
+            self._count(new_rows)
+            if self._stream.offer(new_rows):
+                self._open_source()
+            else:
+                self._follow_shares()
+        return batch
+
+    def _draw(self, size: int) -> Ids:
+        update = self._update
+        places = self._sampler(self._balance()).draw(size, update.rng, update.share_done)
+        drawn: Ids = self._drawn[places]
+        return drawn
+
+    def _gather(self, rows: Ids, num_new: int, trust_b: Tensor) -> Batch:
+        material, config = self._update.material, self._config
+        rows_b = torch.from_numpy(rows).to(material.device)
+        positions_b = material.columns(rows_b)
+        images = material.pixels(rows_b)
+        if config.augment and len(rows):
+            strength_b = None if self._strength_k is None else self._strength_k[positions_b]
+            images = augmentation.perturb(images, self._update.generator, strength_b)
+        smoothing = config.noise.label_smoothing
+        return Batch(
+            rows_b=rows_b,
+            images_bchw=images,
+            targets_bk=soft_targets(positions_b, material.num_classes, smoothing),
+            positions_b=positions_b,
+            trust_b=trust_b.to(material.device),
+            num_new=num_new,
+        )
+
+    def _mixed(self, batch: Batch) -> Batch:
+        how = self._config.imbalance.mixing
+        if how == "none":
+            return batch
+        blend = augmentation.mix if how == "mixup" else augmentation.cut_and_mix
+        images, targets = blend(
+            batch.images_bchw,
+            batch.targets_bk,
+            self._config.imbalance.mixing_strength,
+            self._update.generator,
+        )
+        return dataclasses.replace(batch, images_bchw=images, targets_bk=targets)
+
+
+def _joined(first: Batch, second: Batch) -> Batch:
+    names = ("rows_b", "images_bchw", "targets_bk", "positions_b", "trust_b")
+    parts = {name: torch.cat([getattr(first, name), getattr(second, name)]) for name in names}
+    return Batch(num_new=first.num_new, **parts)

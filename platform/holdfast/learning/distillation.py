@@ -74,12 +74,12 @@ class DarkExperience(Part):
     Notes
     -----
     Replayed samples are in the main loss with their labels, as in DER++; here their logits,
-    on newly augmented images, are held to the remembered ones by the mean square of the
-    difference. Both are taken from their mean over the remembered classes first: what is
-    added to all logits alike changes no answer, so log-probabilities may be remembered just
-    as well. Of the two batches of the paper one is drawn for both. Classes that came after
-    an answer are left out of it: nothing is known about them [2]_. Cost: O(batch times
-    classes) a step.
+    on newly augmented images, are held to the remembered ones by the square of the
+    difference, averaged over the batch and all classes. Both are taken from their mean over
+    the remembered classes first: what is added to all logits alike changes no answer, so
+    log-probabilities may be remembered just as well. Of the two batches of the paper one is
+    drawn for both. Classes that came after an answer are left out of it: nothing is known
+    about them [2]_. Cost: O(batch times classes) a step.
 
     References
     ----------
@@ -95,7 +95,7 @@ class DarkExperience(Part):
         self._weight = config.consolidation.distillation
 
     def penalty(self, update: Update) -> Tensor:
-        """Return the mean square over all remembered logits; 0 where there are none."""
+        """Return the mean square over the batch; what is not remembered counts as kept."""
         stored_bk = update.material.logits_nk[update.batch.rows_b]
         known_bk = ~stored_bk.isnan()
         # Zeros first: a product with NaN would be NaN, even one with 0.
@@ -103,4 +103,4 @@ class DarkExperience(Part):
         num_b1 = known_bk.sum(dim=1, keepdim=True)
         shift_b1 = apart_bk.sum(dim=1, keepdim=True) / num_b1.clamp(min=1)
         squares_bk = (apart_bk - shift_b1).square() * known_bk
-        return self._weight * squares_bk.sum() / num_b1.sum().clamp(min=1)
+        return self._weight * squares_bk.mean()

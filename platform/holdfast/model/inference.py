@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from holdfast.model.ensemble import Ensemble
 from holdfast.model.network import Network, resolve_device
 from holdfast.model.spec import NetworkConfig
 from holdfast.model.threads import threads_for
@@ -41,7 +42,7 @@ class Predictions:
 
 
 def predict(
-    network: Network,
+    network: Network | Ensemble,
     images_nchw: Images,
     *,
     config: NetworkConfig,
@@ -50,7 +51,7 @@ def predict(
 
     Parameters
     ----------
-    network : Network
+    network : Network or Ensemble
         Moved to the device and put into evaluation mode.
     images_nchw : ndarray of uint8, shape (N, C, H, W)
         No images give arrays of shape (0, K) and (0, D).
@@ -65,17 +66,19 @@ def predict(
     """
     place = resolve_device(config.device)
     network = network.to(place).eval()
+    if config.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    answer = torch.compile(network.answer) if config.compile else network.answer
     num_images, num_classes = len(images_nchw), len(network.class_ids)
     probs_nk = np.empty((num_images, num_classes), np.float32)
-    embeddings_nd = np.empty((num_images, network.head.in_features), np.float32)
+    embeddings_nd = np.empty((num_images, network.num_features), np.float32)
     reduced = torch.autocast(place.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     with threads_for(max(images_nchw.shape[2:])), torch.inference_mode(), reduced:
         for start in range(0, num_images, config.batch_size):
             stop = min(start + config.batch_size, num_images)
             batch = torch.from_numpy(images_nchw[start:stop].copy()).to(place)
-            embeddings = network.embed(batch)
-            probs = torch.softmax(network.head(embeddings).float(), dim=1)
-            probs_nk[start:stop] = probs.cpu().numpy()
+            logits, embeddings = answer(batch)
+            probs_nk[start:stop] = torch.softmax(logits.float(), dim=1).cpu().numpy()
             embeddings_nd[start:stop] = embeddings.float().cpu().numpy()
     return Predictions(
         pred_probs_nk=probs_nk,

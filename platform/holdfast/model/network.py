@@ -6,75 +6,21 @@ Shape suffixes: n images, c channels, h rows, w columns, d embedding dimensions,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from holdfast.errors import CheckpointMismatchError, ConfigError
-from holdfast.model.spec import DEFAULT_WIDTH, SMALL_RESIDUAL, NetworkConfig
+from holdfast.model import heads
+from holdfast.model.encoders import Encoder, build_encoder
+from holdfast.model.spec import DEFAULT_WIDTHS, NetworkConfig
 
-# Small, so that a class nobody has trained yet says nothing about any image.
-HEAD_DEVIATION = 0.01
 # Names of weights among the tensors of a learner state.
 PREFIX = "network."
-
-
-class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions around a shortcut, normalised before each one.
-
-    References
-    ----------
-    .. [1] He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016.
-    """
-
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(channels_in)
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or channels_in != channels_out:
-            self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Return the block's output; rows and columns are divided by the stride."""
-        update = self.conv1(functional.relu(self.norm1(hidden)))
-        update = self.conv2(functional.relu(self.norm2(update)))
-        joined: Tensor = update + self.shortcut(hidden)
-        return joined
-
-
-class SmallResidualEncoder(nn.Module):
-    """Three residual stages for images of 8×8 to about 64×64 pixels.
-
-    The stem halves images of 24 pixels and more, and halves again from 80 on, so that
-    the first stage, the costly one, never sees more than about 40×40 positions.
-    """
-
-    def __init__(self, channels: int, width: int, image_size: int) -> None:
-        super().__init__()
-        stride = 1 if image_size < 24 else 2 if image_size < 80 else 4
-        size = 3 if stride < 4 else 7
-        self.stem = nn.Conv2d(channels, width, size, stride, size // 2, bias=False)
-        self.stages = nn.Sequential(
-            ResidualBlock(width, width, 1),
-            ResidualBlock(width, 2 * width, 2),
-            ResidualBlock(2 * width, 2 * width, 2),
-        )
-        self.norm = nn.BatchNorm2d(2 * width)
-        self.num_features = 2 * width
-
-    def forward(self, images_nchw: Tensor) -> Tensor:
-        """Return embeddings, shape (N, D), of standardised images."""
-        hidden = functional.relu(self.norm(self.stages(self.stem(images_nchw))))
-        return hidden.mean(dim=(2, 3))
 
 
 class Network(nn.Module):
@@ -82,36 +28,33 @@ class Network(nn.Module):
 
     Parameters
     ----------
-    encoder : Module
-        Standardised images to embeddings.
-    num_features : int
-        Embedding dimensions.
+    encoder : Encoder
     class_ids : sequence of int
         What each logit stands for, in order. Classes are only ever appended.
-    mean_c, std_c : sequence of float
-        How to standardise pixels in [0, 1], per channel.
+
+    Attributes
+    ----------
+    encoder : Module
+        Standardised images to embeddings.
+    head : Linear
+        Embeddings to logits, one row per class.
     """
 
     mean_c: Tensor
     std_c: Tensor
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        num_features: int,
-        class_ids: Sequence[int],
-        *,
-        mean_c: Sequence[float],
-        std_c: Sequence[float],
-    ) -> None:
+    def __init__(self, encoder: Encoder, class_ids: Sequence[int]) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(num_features, len(class_ids))
-        nn.init.normal_(self.head.weight, std=HEAD_DEVIATION)
-        nn.init.zeros_(self.head.bias)
+        self.encoder = encoder.module
+        self.head = heads.new_head(encoder.num_features, len(class_ids))
         self.class_ids = tuple(int(class_id) for class_id in class_ids)
-        self.register_buffer("mean_c", torch.tensor(mean_c)[:, None, None], persistent=False)
-        self.register_buffer("std_c", torch.tensor(std_c)[:, None, None], persistent=False)
+        for name, values_c in (("mean_c", encoder.mean_c), ("std_c", encoder.std_c)):
+            self.register_buffer(name, torch.tensor(values_c)[:, None, None], persistent=False)
+
+    @property
+    def num_features(self) -> int:
+        """Embedding dimensions, D."""
+        return self.head.in_features
 
     def embed(self, images_nchw: Tensor) -> Tensor:
         """Return embeddings, shape (N, D), of uint8 images or floats in [0, 1]."""
@@ -121,30 +64,39 @@ class Network(nn.Module):
         embeddings: Tensor = self.encoder((pixels - self.mean_c) / self.std_c)
         return embeddings
 
+    def answer(self, images_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits, shape (N, K), in the order of `class_ids`, and embeddings, (N, D)."""
+        embeddings = self.embed(images_nchw)
+        return self.head(embeddings), embeddings
+
     def forward(self, images_nchw: Tensor) -> Tensor:
         """Return logits, shape (N, K), in the order of `class_ids`."""
-        logits: Tensor = self.head(self.embed(images_nchw))
-        return logits
+        return self.answer(images_nchw)[0]
 
     def grow(self, class_ids: Sequence[int], generator: torch.Generator) -> None:
         """Append the classes not known yet; the logits of the others stay as they are."""
         fresh = [int(class_id) for class_id in class_ids if class_id not in self.class_ids]
-        if not fresh:
-            return
-        old = self.head
-        head = nn.Linear(old.in_features, old.out_features + len(fresh), device="meta")
-        head = head.to_empty(device=old.weight.device)
-        with torch.no_grad():
-            rows = torch.empty(len(fresh), old.in_features)
-            rows.normal_(std=HEAD_DEVIATION, generator=generator)
-            head.weight.copy_(torch.cat([old.weight, rows.to(old.weight.device)]))
-            head.bias.copy_(torch.cat([old.bias, old.bias.new_zeros(len(fresh))]))
-        self.head = head
-        self.class_ids += tuple(fresh)
+        if fresh:
+            self.head = heads.grown(self.head, len(fresh), generator)
+            self.class_ids += tuple(fresh)
+
+    def scale_logits(self, wanted: bool) -> None:
+        """Give each logit a learned factor, or take it away; the answers stay as they are.
+
+        Notes
+        -----
+        The weights of the head are new ones where that changes anything.
+        """
+        self.head = heads.scaled(self.head) if wanted else heads.unscaled(self.head)
 
 
 def build_network(
-    config: NetworkConfig, *, channels: int, image_size: int, class_ids: Sequence[int], seed: int
+    config: NetworkConfig,
+    *,
+    channels: int,
+    image_size: int | Sequence[int],
+    class_ids: Sequence[int],
+    seed: int,
 ) -> Network:
     """Return a new network; the same arguments always give the same weights.
 
@@ -152,8 +104,9 @@ def build_network(
     ----------
     channels : int
         Of the images: 1 or 3.
-    image_size : int
-        Rows and columns of the images the network is for; 8 or more.
+    image_size : int or (int, int)
+        Rows and columns of the images the network is for, one number where they are equal;
+        8 or more.
     class_ids : sequence of int
         Classes known at the start, in the order of the logits.
     seed : int
@@ -164,20 +117,12 @@ def build_network(
     ConfigError
         If timm knows no such model, or its pretrained weights are not on this machine.
     """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     # The global generator is put back, so building draws nothing from anyone else.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if config.name == SMALL_RESIDUAL:
-            width = DEFAULT_WIDTH if config.width is None else config.width
-            small = SmallResidualEncoder(channels, width, image_size)
-            return Network(
-                small,
-                small.num_features,
-                class_ids,
-                mean_c=[0.5] * channels,
-                std_c=[0.25] * channels,
-            )
-        return _build_timm(config, channels, image_size, class_ids)
+        encoder = build_encoder(config, channels=channels, height=height, width=width)
+        return Network(encoder, class_ids)
 
 
 def restore_network(
@@ -190,7 +135,8 @@ def restore_network(
     tensors : mapping of str to ndarray
         Weights are those whose names start with `network.`; others are ignored.
     header : mapping
-        `network` (name and width), `channels`, `image_size` and `class_ids`.
+        `network` (name and width), `channels`, `image_size` and `class_ids`. Whether logits
+        have factors shows in the weights.
 
     Raises
     ------
@@ -198,6 +144,28 @@ def restore_network(
         If the config names another network than the state holds.
     CheckpointMismatchError
         If a weight is missing, left over or of another shape.
+    """
+    return filled_network(tensors, PREFIX, header, header["class_ids"], config)
+
+
+def filled_network(
+    tensors: Mapping[str, NDArray[Any]],
+    prefix: str,
+    header: Mapping[str, Any],
+    class_ids: Sequence[int],
+    config: NetworkConfig,
+) -> Network:
+    """Return a network of the header's kind with the weights under a prefix.
+
+    Parameters
+    ----------
+    class_ids : sequence of int
+        What its logits stand for; the header's are not read.
+
+    Raises
+    ------
+    ConfigError, CheckpointMismatchError
+        As `restore_network`.
     """
     expected = describe(config)
     for key, value in header["network"].items():
@@ -210,18 +178,19 @@ def restore_network(
         dataclasses.replace(config, pretrained=False),
         channels=header["channels"],
         image_size=header["image_size"],
-        class_ids=header["class_ids"],
+        class_ids=class_ids,
         seed=0,
     )
     weights = {
-        key[len(PREFIX) :]: value for key, value in tensors.items() if key.startswith(PREFIX)
+        key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)
     }
+    network.scale_logits("head.scale" in weights)
     own = network.state_dict()
     for key in sorted(own.keys() | weights.keys()):
         shape = tuple(own[key].shape) if key in own else "absent"
         found = weights[key].shape if key in weights else "absent"
         if shape != found:
-            raise CheckpointMismatchError(Path("learner state"), PREFIX + key, shape, found)
+            raise CheckpointMismatchError(Path("learner state"), prefix + key, shape, found)
     network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in weights.items()})
     return network
 
@@ -236,9 +205,7 @@ def weights_of(network: Network) -> dict[str, NDArray[Any]]:
 
 def describe(config: NetworkConfig) -> dict[str, Any]:
     """Return what of a config decides the shapes of the weights."""
-    width = config.width
-    if config.name == SMALL_RESIDUAL and width is None:
-        width = DEFAULT_WIDTH
+    width = config.first_width if config.name in DEFAULT_WIDTHS else None
     return {"name": config.name, "width": width}
 
 
@@ -261,60 +228,3 @@ def resolve_device(name: str) -> torch.device:
             f"network.device {name!r} is not usable here ({reason}); set it to 'auto' or 'cpu'"
         ) from error
     return device
-
-
-def _build_timm(
-    config: NetworkConfig, channels: int, image_size: int, class_ids: Sequence[int]
-) -> Network:
-    import timm  # 3 s; only those who name a timm model pay for it
-
-    if not timm.is_model(config.name.split(".")[0]):
-        close = timm.list_models(f"*{config.name.split('.')[0].split('_')[0]}*")[:3]
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
-        raise ConfigError(
-            f"network.name should be {SMALL_RESIDUAL!r} or a timm model, not {config.name!r}{hint}"
-        )
-    cfg = timm.get_pretrained_cfg(config.name)
-    options: dict[str, Any] = {"img_size": image_size} if cfg and cfg.fixed_input_size else {}
-    try:
-        with _offline():
-            encoder: Any = timm.create_model(
-                config.name,
-                pretrained=config.pretrained,
-                num_classes=0,
-                in_chans=channels,
-                **options,
-            )
-    except Exception as error:
-        if not config.pretrained:
-            raise ConfigError(f"timm cannot build {config.name!r}: {error}") from error
-        raise ConfigError(
-            f"network.pretrained is true but the weights of {config.name!r} are not on this "
-            "machine; put them into its Hugging Face cache "
-            f"(huggingface-cli download timm/{config.name}), or set it to false"
-        ) from error
-    mean_c = list(encoder.pretrained_cfg["mean"])
-    std_c = list(encoder.pretrained_cfg["std"])
-    if len(mean_c) != channels:
-        mean_c = [sum(mean_c) / len(mean_c)] * channels
-        std_c = [sum(std_c) / len(std_c)] * channels
-    return Network(
-        encoder,
-        encoder.num_features,
-        class_ids,
-        mean_c=mean_c,
-        std_c=std_c,
-    )
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Let timm look for weights on this machine only."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.catalog import load
 from holdfast.data import versions
 from holdfast.data.stream import changed
 from holdfast.failpoints import reach
@@ -90,15 +89,17 @@ def learn(turn: Turn) -> PhaseResult:
         weights_n=_trust(offered, after.verified_n[rows], doubts),
         withdrawn_ids=withdrawn,
     )
-    learner = load("learning.strategy", project.config.learning.strategy)(
-        project.config.network, project.config.learning
-    )
+    # Deferred: Avalanche takes 15 s to import, and a snapshot does not need it.
+    from holdfast.learning.teaching import ContinualLearner
+
+    learner = ContinualLearner(project.config.network, project.config.learning)
     progress = turn.progress
     learned = learner.learn(
         state,
         experience,
         turn.rng("learn"),
         None if progress is None else lambda done, total: progress("learning", done, total),
+        project.snapshots,
     )
     reach("learn:learned")
     sha256 = checkpoints.save(project.models, learned.tensors, learned.header)

@@ -6,8 +6,8 @@ import numpy as np
 
 from holdfast.data.stream import decode
 from holdfast.learning.learner import LearnerState
+from holdfast.model.ensemble import restore_model
 from holdfast.model.inference import Predictions, predict
-from holdfast.model.network import restore_network
 from holdfast.phases.turn import Progress
 from holdfast.project import Project
 from holdfast.records import Ids, Images
@@ -54,7 +54,7 @@ def score(
 
     Cost: one decode and one forward pass per sample; memory holds one chunk of images.
     """
-    network = restore_network(state.tensors, state.header, project.config.network)
+    network = restore_model(state.tensors, state.header, project.config.network)
     parts = []
     starts = range(0, max(len(sample_ids_n), 1), _CHUNK)
     for start in starts:

@@ -5,6 +5,7 @@ A checkpoint is two files named by content, `<sha256>.safetensors` and `<sha256>
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
-from holdfast.errors import CheckpointMismatchError
+from holdfast.errors import CheckpointMismatchError, DiskFullError
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -46,6 +47,8 @@ def save(folder: Path, tensors: Tensors, header: Mapping[str, Any]) -> str:
 
     Raises
     ------
+    DiskFullError
+        If there is no room for it.
     TypeError, ValueError
         If the header is not JSON, or a tensor is not numeric.
     """
@@ -58,8 +61,8 @@ def save(folder: Path, tensors: Tensors, header: Mapping[str, Any]) -> str:
     name = hashlib.sha256(payload).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / f"{name}.safetensors").exists() or not (folder / f"{name}.json").exists():
-        _write_whole(folder / f"{name}.json", text)
-        _write_whole(folder / f"{name}.safetensors", payload)
+        write_whole(folder / f"{name}.json", text)
+        write_whole(folder / f"{name}.safetensors", payload)
     return name
 
 
@@ -103,8 +106,14 @@ def _read(path: Path) -> bytes:
         raise CheckpointMismatchError(path, "file", "present", "missing") from error
 
 
-def _write_whole(path: Path, payload: bytes) -> None:
-    """Put a file in place at once: a crash leaves the old state or the new, never half."""
+def write_whole(path: Path, payload: bytes) -> None:
+    """Put a file in place at once: a crash leaves the old bytes or the new, never half.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room; what was there before is whole.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -112,8 +121,10 @@ def _write_whole(path: Path, payload: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(path) from error
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
