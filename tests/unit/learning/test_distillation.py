@@ -70,7 +70,7 @@ def _stored(small, logits):
     return update, DarkExperience({}, update.config)
 
 
-def test_dark_experience_is_the_mean_square_over_remembered_answers(small):
+def test_dark_experience_is_the_square_over_remembered_answers_averaged_over_the_batch(small):
     nan = np.nan
     # A row known for two classes, one for three, one for one, and a new one.
     logits = np.array([[1, -1, nan], [2, 0, 1], [5, nan, nan], [nan, nan, nan]])
@@ -79,7 +79,7 @@ def test_dark_experience_is_the_mean_square_over_remembered_answers(small):
     now = update.logits_bk.detach().numpy()
     two = (now[2, :2] - now[2, :2].mean()) - (logits[0, :2] - logits[0, :2].mean())
     three = (now[3] - now[3].mean()) - (logits[1] - logits[1].mean())
-    expected = 3 * ((two**2).sum() + (three**2).sum()) / 6
+    expected = 3 * ((two**2).sum() + (three**2).sum()) / (4 * 3)
     found = part.penalty(update)
     assert found.item() == pytest.approx(expected, rel=1e-5)
     found.backward()
