@@ -86,7 +86,8 @@ def prototype_rows(
 
     Notes
     -----
-    Cost: O(N D K).
+    Cost: O(N D K). The Gaussian scale takes dimensions for independent; where they are not,
+    which is usual, probabilities are too sure of themselves.
 
     References
     ----------

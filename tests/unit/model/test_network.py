@@ -94,6 +94,91 @@ def test_restore_network_gives_every_bit_back():
     assert again.class_ids == network.class_ids
 
 
+def test_restore_network_with_factors_on_its_logits_gives_them_back():
+    network = _build()
+    network.scale_logits(True)
+    network.grow([11], torch.Generator().manual_seed(0))
+    torch.nn.init.uniform_(network.head.scale, generator=torch.Generator().manual_seed(0))
+    again = restore_network(weights_of(network), _header(SMALL, network), SMALL)
+    assert torch.equal(again.head.scale, network.head.scale)
+    images = torch.from_numpy(_images(4))
+    assert torch.equal(again.eval()(images), network.eval()(images))
+
+
+def test_scale_logits_on_and_off_leaves_the_answers_and_no_trace():
+    network, images = _build().eval(), torch.from_numpy(_images(4))
+    before, keys = network(images), set(network.state_dict())
+    network.scale_logits(True)
+    assert set(network.state_dict()) == keys | {"head.scale"}
+    assert torch.equal(network(images), before)
+    network.scale_logits(False)
+    assert set(network.state_dict()) == keys
+    assert torch.equal(network(images), before)
+
+
+def test_answer_is_what_the_head_says_of_the_embeddings():
+    network, images = _build().eval(), torch.from_numpy(_images(4))
+    logits, embeddings = network.answer(images)
+    assert torch.equal(logits, network(images))
+    assert torch.equal(embeddings, network.embed(images))
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(1, (28, 28)), (3, (8, 20))])
+def test_mlp_takes_images_of_any_shape(channels, shape):
+    config = NetworkConfig(name="mlp", device="cpu")
+    network = _build(config, channels, shape)
+    network.grow([9], torch.Generator().manual_seed(0))
+    images = np.random.default_rng(0).integers(0, 256, (3, channels, *shape), np.uint8)
+    said = predict(network, images, config=config)
+    assert said.pred_probs_nk.shape == (3, 4)
+    assert said.embeddings_nd.shape == (3, 400)
+    again = restore_network(
+        weights_of(network), _header(config, network, channels, list(shape)), config
+    )
+    np.testing.assert_array_equal(
+        predict(again, images, config=config).pred_probs_nk, said.pred_probs_nk
+    )
+
+
+def test_mlp_is_two_hidden_layers_on_flat_pixels():
+    network = _build(NetworkConfig(name="mlp", width=12, device="cpu"))
+    shapes = [tuple(value.shape) for value in network.parameters()]
+    assert shapes == [(12, 64), (12,), (12, 12), (12,), (3, 12), (3,)]
+
+
+def test_predict_with_channels_last_says_the_same():
+    other = NetworkConfig(width=8, channels_last=True, device="cpu")
+    images = _images(5, 3, 32)
+    one, two = (
+        predict(_build(channels=3, side=32), images, config=config) for config in (SMALL, other)
+    )
+    np.testing.assert_allclose(one.pred_probs_nk, two.pred_probs_nk, atol=1e-5)
+
+
+def test_weights_with_channels_last_are_restored_bit_for_bit():
+    network = _build()
+    before = weights_of(network)
+    after = weights_of(network.to(memory_format=torch.channels_last))
+    for key, value in before.items():
+        assert after[key].flags.c_contiguous
+        np.testing.assert_array_equal(value, after[key])
+
+
+def test_predict_compiled_uses_what_torch_makes_of_the_network(monkeypatch):
+    compiled = []
+
+    def stand_in(function):  # the compiler takes minutes
+        compiled.append(function)
+        return lambda images: function(images.flip(0))
+
+    monkeypatch.setattr(torch, "compile", stand_in)
+    network, images = _build(), _images(5)
+    two = predict(network, images, config=NetworkConfig(width=8, compile=True, device="cpu"))
+    assert compiled == [network.answer]
+    one = predict(network, images[::-1], config=SMALL)
+    np.testing.assert_array_equal(one.pred_probs_nk, two.pred_probs_nk)
+
+
 def test_restore_network_of_another_width_says_which_setting():
     network = _build()
     with pytest.raises(ConfigError, match=r"network.width is 16 .* with 8"):
@@ -146,6 +231,9 @@ def test_resolve_device_that_is_not_here_is_a_config_error():
     [
         ({"pretrained": True}, "no pretrained weights"),
         ({"width": 6}, "multiple of 4"),
+        ({"name": "mlp", "width": 0}, "1 or more"),
+        ({"name": "mlp", "pretrained": True}, "no pretrained weights"),
+        ({"name": "mlp", "channels_last": True}, "no effect"),
         ({"name": "resnet10t", "width": 8}, "no effect"),
         ({"name": ""}, "empty"),
         ({"precision": "float16"}, "precision"),
