@@ -36,7 +36,8 @@ truth = "truth.csv"
 [learning]
 steps = 4
 batch_size = 8
-fisher_samples = 8
+[learning.consolidation]
+samples = 8
 [gate]
 resamples = 200
 """

@@ -29,7 +29,8 @@ device = "cpu"
 [learning]
 steps = 3
 batch_size = 8
-fisher_samples = 8
+[learning.consolidation]
+samples = 8
 [gate]
 resamples = 200
 """

@@ -38,7 +38,7 @@ FORKS.set_forkserver_preload(
     [
         "holdfast.annotation.csv_files",
         "holdfast.annotation.simulated",
-        "holdfast.learning.strategies",
+        "holdfast.learning.teaching",
         "holdfast.loop",
         "holdfast.phases.answers",
         "holdfast.phases.ask",

@@ -28,7 +28,7 @@ TINY = {
     "query.budget": "6",
     "learning.steps": "4",
     "learning.batch_size": "8",
-    "learning.fisher_samples": "8",
+    "learning.consolidation.samples": "8",
     "gate.resamples": "200",
 }
 

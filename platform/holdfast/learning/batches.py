@@ -20,14 +20,9 @@ from holdfast.learning.losses import build_loss, soft_targets
 from holdfast.learning.memory import MemoryStream
 from holdfast.learning.parts import Batch, Part, Update
 from holdfast.learning.sampling import BatchSampler, Turns
-from holdfast.learning.settings import LearningConfig
+from holdfast.learning.settings import LearningConfig, parts_of_batch
 from holdfast.learning.two_stage import in_second_stage
 from holdfast.records import Ids
-
-
-def num_replayed(config: LearningConfig) -> int:
-    """Return how many samples of each batch come from the buffer where the two are apart."""
-    return round(config.batch_size * config.replay_share)
 
 
 def num_steps(config: LearningConfig, num_new: int, num_all: int) -> tuple[int, int]:
@@ -35,11 +30,11 @@ def num_steps(config: LearningConfig, num_new: int, num_all: int) -> tuple[int, 
 
     The budget is divided between both kinds, and grows where the samples could not pass in it.
     """
-    replayed = num_replayed(config)
-    waiting = num_new if replayed else num_all
-    passing = math.ceil(config.passes * waiting / (config.batch_size - replayed))
-    first = max(round(config.steps * (1 - config.rehearsal)), passing, 1)
-    return first, round(first / (1 - config.rehearsal))
+    new, replayed = parts_of_batch(config)
+    passing = math.ceil(config.passes * (num_new if replayed else num_all) / new)
+    rehearsal = 0.0 if config.stream else config.rehearsal
+    first = max(round(config.steps * (1 - rehearsal)), passing, 1)
+    return first, round(first / (1 - rehearsal))
 
 
 class Batches:
@@ -65,7 +60,7 @@ class Batches:
         self._update, self._parts, self._config = update, parts, config
         choosers = [part for part in parts if type(part).recall is not Part.recall]
         self._chooser = choosers[0] if choosers else None
-        self._replayed = num_replayed(config)
+        self._num_new, self._replayed = parts_of_batch(config)
         self._turns: Turns | None = None
         self._stream: MemoryStream | None = None
         if self._replayed:
@@ -78,7 +73,7 @@ class Batches:
                     config.buffer.capacity,
                     material.memory_rows,
                 )
-        self._new_k = np.zeros(material.num_classes)
+        self._new_k: NDArray[Any] = np.zeros(material.num_classes)
         if self._turns is not None and not config.stream:
             self._count(np.flatnonzero(material.new_n))
         self._open_source()
@@ -96,8 +91,10 @@ class Batches:
                 part.prepare(update)
             if update.rehearses != self._rehearses:
                 self._open_source()
-            taking_turns = self._turns is not None and not self._rehearses
-            batch = self._apart(self._turns) if taking_turns else self._together()
+            turns = None if self._rehearses else self._turns
+            if self._shares_move():
+                self._follow_shares()
+            batch = self._together() if turns is None else self._apart(turns)
             update.batch = self._mixed(batch)
             yield [update.batch.images_bchw, update.batch.targets_bk]
 
@@ -118,14 +115,9 @@ class Batches:
         self._new_k = tensors["new_k"].copy()
         self._open_source()
 
-    @property
-    def memory_rows(self) -> Ids:
-        """Rows the buffer holds by now; where nothing streams, those it held at the start."""
-        return self._update.material.memory_rows if self._stream is None else self._stream.rows
-
     def _take_turns(self, rows: Ids) -> Turns:
         """Return turns for as many passes as the steps need: those of the settings, or more."""
-        places = self._update.rehearses_from * (self._config.batch_size - self._replayed)
+        places = self._update.rehearses_from * self._num_new
         passes = max(self._config.passes, places // max(len(rows), 1))
         return Turns(rows, passes, shuffled=not self._config.stream)
 
@@ -144,9 +136,17 @@ class Batches:
         """Draw whatever is not taking turns from what is drawn from at this step."""
         self._rehearses = self._update.rehearses
         together = self._turns is None and not self._rehearses
-        rows = np.arange(len(self._update.material)) if together else self.memory_rows
-        self._drawn, self._samplers = self._usable(rows), {}
+        material = self._update.material
+        if self._stream is not None:
+            material.memory_rows = self._stream.rows
+        rows = np.arange(len(material)) if together else material.memory_rows
+        self._drawn = self._usable(rows)
+        self._samplers: dict[float, BatchSampler] = {}
         self._follow_shares()
+
+    def _shares_move(self) -> bool:
+        imbalance = self._config.imbalance
+        return imbalance.sampling == "progressive" or imbalance.two_stage > 0
 
     def _follow_shares(self) -> None:
         """Tell the loss how often each class is drawn now."""
@@ -156,12 +156,13 @@ class Batches:
             material.trust_n[self._drawn],
             material.num_classes,
         )
-        shares_k = np.zeros(material.num_classes)
+        shares_k: NDArray[Any] = np.zeros(material.num_classes)
         if len(self._drawn):
             shares_k = self._sampler(self._balance()).shares_k(self._update.share_done)
         counts_k = drawn_k
         if self._turns is not None and not self._rehearses and self._new_k.any():
-            part = self._replayed / self._config.batch_size if len(self._drawn) else 0.0
+            size = self._num_new + self._replayed
+            part = self._replayed / size if len(self._drawn) else 0.0
             shares_k = part * shares_k + (1 - part) * self._new_k / self._new_k.sum()
             counts_k = np.maximum(drawn_k, self._new_k)
         if shares_k.any():
@@ -197,14 +198,15 @@ class Batches:
 
     def _apart(self, turns: Turns) -> Batch:
         """Let new samples take their turns, and put exemplars beside them."""
-        update, config = self._update, self._config
-        new_rows = turns.draw(config.batch_size - self._replayed, update.rng)
+        update = self._update
+        new_rows = turns.draw(self._num_new, update.rng)
         trust_b = torch.from_numpy(update.material.trust_n[new_rows])
         # Where nothing new is left to see, exemplars fill the batch.
-        replayed = self._replayed if len(new_rows) else config.batch_size
+        replayed = self._replayed if len(new_rows) else self._num_new + self._replayed
         if self._chooser is not None and len(new_rows) and len(self._drawn):
             new = self._gather(new_rows, len(new_rows), trust_b)
-            rows = self._chooser.recall(update, new, replayed).cpu().numpy()
+            chosen = self._chooser.recall(update, new, replayed)
+            rows = self._draw(replayed) if chosen is None else chosen.cpu().numpy()
             batch = _joined(new, self._gather(rows, 0, torch.ones(len(rows))))
         else:
             rows = self._draw(replayed) if len(self._drawn) else self._drawn

@@ -158,6 +158,11 @@ def check_strategy(config: LearningConfig) -> None:
             f"learning.rehearsal has no effect with {way}, which does not train on new samples "
             "and exemplars; set it to 0"
         )
+    if config.rehearsal and config.imbalance.two_stage:
+        raise ConfigError(
+            "learning.rehearsal and learning.imbalance.two_stage both say how an update ends; "
+            "set one of them to 0"
+        )
     if config.imbalance.mixing != "none" and way in ("er_ace", "mir", "agem", "der"):
         raise ConfigError(
             f"learning.imbalance.mixing blends new samples and exemplars, which {way} has to tell "

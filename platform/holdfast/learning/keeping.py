@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from holdfast.learning import replay
-from holdfast.learning.batches import Batches
 from holdfast.learning.combinations import STRATEGIES, parts_of
 from holdfast.learning.distillation import TRUSTED
 from holdfast.learning.learner import LearnerState
@@ -32,7 +31,6 @@ from holdfast.records import Experience, Floats
 def keep(
     update: Update,
     parts: Sequence[Part],
-    batches: Batches,
     merged: Buffer,
     state: LearnerState | None,
     experience: Experience,
@@ -47,15 +45,16 @@ def keep(
     for part in parts:
         for key, tensor in part.finish(update).items():
             tensors[f"{part.name}.{key}"] = tensor.detach().cpu().numpy()
-    kept = _exemplars(update, batches, merged, network_config)
+    kept = _exemplars(update, merged, network_config)
     if update.config.imbalance.prototypes and len(kept):
         said = predict(update.network, kept.images_nchw, config=network_config)
         rows = np.searchsorted(update.material.sample_ids_n, kept.sample_ids_n)
-        tensors_n = (said.embeddings_nd, update.material.positions_n[rows], kept.weights_n)
         use_prototypes(
             update.network,
-            *(torch.from_numpy(one).to(update.device) for one in tensors_n),
-            fewest=update.config.imbalance.prototypes,
+            torch.from_numpy(said.embeddings_nd).to(update.device),
+            update.material.columns(torch.from_numpy(rows).to(update.device)),
+            torch.from_numpy(kept.weights_n).to(update.device),
+            update.config.imbalance.prototypes,
         )
     if len(kept):
         kept = _rescored(update, kept, network_config)
@@ -73,7 +72,7 @@ def keep(
             "experience": experience.number,
             "updates": before["updates"] + 1,
             "steps": before["steps"] + update.steps,
-            "samples_seen": before["samples_seen"] + update.steps * update.config.batch_size,
+            "samples_seen": before["samples_seen"] + update.steps * update.batch_size,
             "network": describe(network_config),
             "channels": int(kept.images_nchw.shape[1]),
             "image_size": list(kept.images_nchw.shape[2:]),
@@ -85,9 +84,7 @@ def keep(
     )
 
 
-def _exemplars(
-    update: Update, batches: Batches, merged: Buffer, network_config: NetworkConfig
-) -> Buffer:
+def _exemplars(update: Update, merged: Buffer, network_config: NetworkConfig) -> Buffer:
     config = update.config.buffer
     way = parts_of(update.config.strategy)[0]
     if not STRATEGIES[way].remembers:
@@ -95,7 +92,7 @@ def _exemplars(
     if way == "joint":
         return merged
     if update.config.stream:
-        return replay.take(merged, np.sort(batches.memory_rows))
+        return replay.take(merged, np.sort(update.material.memory_rows))
     embeddings: Floats | None = None
     losses: Floats | None = None
     room = capacity_of(update.config, merged, update.material.num_classes)

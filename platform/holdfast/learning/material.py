@@ -43,7 +43,7 @@ class Material:
     keys_n : ndarray of float64, shape (N,)
         As in `Buffer`.
     memory_rows : ndarray of int64, shape (M,)
-        Rows that replay draws from. A part may narrow it.
+        Rows the buffer holds, and replay draws from; it follows a stream.
     num_classes : int
         Logits, K.
     """

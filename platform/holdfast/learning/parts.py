@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from holdfast.learning.settings import LearningConfig, parts_of_batch
 from holdfast.model.network import Network
 
 if TYPE_CHECKING:
     from holdfast.learning.material import Material
-    from holdfast.learning.settings import LearningConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +70,8 @@ class Update:
         On the CPU. Both are saved and restored with the update.
     steps, done : int
         Steps in all, and those taken.
+    batch_size : int
+        Samples of a step, as planned; the last one may have fewer.
     rehearses_from : int
         First step that is taken on exemplars alone; `steps` where there is none.
     loss : callable
@@ -98,6 +100,7 @@ class Update:
         self.material, self.device = material, device
         self.rng, self.generator = rng, generator
         self.steps = self.rehearses_from = self.done = 0
+        self.batch_size = sum(parts_of_batch(config))
         self.loss: Callable[[Tensor, Tensor, float], Tensor]
         self.optimizer: torch.optim.Optimizer
         self.batch: Batch

@@ -43,8 +43,8 @@ def capture(
     held: dict[str, torch.Tensor] = {
         f"network.{key}": value for key, value in update.network.state_dict().items()
     }
-    for index, state in update.optimizer.state_dict()["state"].items():
-        held |= {f"optimizer.{index}.{key}": torch.as_tensor(v) for key, v in state.items()}
+    for place, state in update.optimizer.state_dict()["state"].items():
+        held |= {f"optimizer.{place}.{key}": torch.as_tensor(v) for key, v in state.items()}
     for part in parts:
         held |= {f"part.{part.name}.{key}": value for key, value in part.tensors().items()}
         for index, weight in enumerate(part.parameters()):
@@ -84,9 +84,9 @@ def restore(update: Update, parts: Sequence[Part], batches: Batches, position: P
                 for key, value in _under(position, f"part.{part.name}.").items()
             }
         )
-        for index, weight in enumerate(part.parameters()):
+        for place, weight in enumerate(part.parameters()):
             with torch.no_grad():
-                weight.copy_(torch.from_numpy(position.tensors[f"weight.{part.name}.{index}"]))
+                weight.copy_(torch.from_numpy(position.tensors[f"weight.{part.name}.{place}"]))
     batches.restore(_under(position, "batches."))
     update.generator.set_state(torch.from_numpy(position.tensors["generator.augmentation"]))
     torch.set_rng_state(torch.from_numpy(position.tensors["generator.layers"]))
@@ -109,7 +109,7 @@ def fingerprint(
 
     Exemplars stand in by their ids and labels, images by their ids: samples are immutable.
     """
-    known = {
+    known: dict[str, Any] = {
         "learning": asdict(learning_config),
         "network": asdict(network_config),
         "header": None if state is None else dict(state.header),
@@ -117,7 +117,7 @@ def fingerprint(
         "experience": experience.number,
     }
     # Where checkpoints fall changes nothing in the outcome.
-    del known["learning"]["checkpoint_every"]  # type: ignore[attr-defined]  # a dict by asdict
+    del known["learning"]["checkpoint_every"]
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     for array in (
         experience.sample_ids_n,
@@ -126,9 +126,10 @@ def fingerprint(
         experience.withdrawn_ids,
     ):
         digest.update(np.ascontiguousarray(array).tobytes())
-    for key in sorted(state.tensors) if state is not None else ():
+    tensors = {} if state is None else state.tensors
+    for key in sorted(tensors):
         if not key.endswith("images_nchw"):
-            digest.update(np.ascontiguousarray(state.tensors[key]).tobytes())
+            digest.update(np.ascontiguousarray(tensors[key]).tobytes())
     return digest.hexdigest()
 
 

