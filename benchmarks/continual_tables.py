@@ -71,12 +71,12 @@ def _growth_table(rows: Sequence[Row]) -> Table:
     last = len(rows[0]["rounds"])
     table = Table(title=f"growth: round {last} against round 1", box=SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
-    for title in ("seconds 1", f"seconds {last}", "ratio", "MiB 1", f"MiB {last}", "ratio"):
+    for title in ("CPU s 1", f"CPU s {last}", "ratio", "MiB 1", f"MiB {last}", "ratio"):
         table.add_column(title, justify="right")
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
         cells = []
-        for key, digits in (("seconds", 2), ("checkpoint_mb", 2)):
+        for key, digits in (("cpu_seconds", 2), ("checkpoint_mb", 2)):
             first, latest = (
                 float(np.mean([row["rounds"][place][key] for row in mine])) for place in (0, -1)
             )

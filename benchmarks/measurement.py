@@ -117,7 +117,8 @@ def play(job: Job) -> Row:
         stretch. `samples_per_s`: new samples that came, once for each pass of the panel,
         by these seconds. `peak_mb`: most memory the process held, libraries and the set
         included, in MiB; `start_mb` of it before the method began. `checkpoint_mb`: what
-        must be kept to go on, in MiB. `rounds`: seconds and state after each experience.
+        must be kept to go on, in MiB. `rounds`: the same for each experience; `time_ratio`
+        (of processor time) and `state_ratio`: the last against the first.
         Shares lie in [0, 1] and are of the clean test set.
     """
     import torch  # the parent has no use for it
@@ -165,7 +166,7 @@ def play(job: Job) -> Row:
         "num_samples": sum(map(len, stream.parts)),
         "recall": {str(k): value for k, value in newest.recall.items()},
         "rounds": rounds,
-        "time_ratio": rounds[-1]["seconds"] / rounds[0]["seconds"],
+        "time_ratio": rounds[-1]["cpu_seconds"] / rounds[0]["cpu_seconds"],
         "state_ratio": rounds[-1]["checkpoint_mb"] / rounds[0]["checkpoint_mb"],
     }
 

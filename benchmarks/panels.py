@@ -205,7 +205,7 @@ def long_tail(counts_k: Ids, imbalance: float) -> Ids:
     Examples
     --------
     >>> long_tail(np.full(10, 6000), 100.0).tolist()
-    [1796, 1077, 2997, 139, 50, 5000, 83, 387, 232, 646]
+    [1796, 645, 1077, 139, 50, 2997, 83, 232, 5000, 387]
     """
     num_classes = len(counts_k)
     class_of_rank = np.random.RandomState(7).permutation(num_classes)  # as published
@@ -213,7 +213,8 @@ def long_tail(counts_k: Ids, imbalance: float) -> Ids:
     share_k[class_of_rank] = imbalance ** (-np.arange(num_classes) / (num_classes - 1))
     largest = min(float(LARGEST_CLASS), float((counts_k / share_k).min()))
     # A hair more, or a class that may stay whole might lose a sample to rounding.
-    return np.maximum(np.floor(largest * share_k + 1e-9), 1).astype(np.int64)
+    sizes_k: Ids = np.maximum(np.floor(largest * share_k + 1e-9), 1).astype(np.int64)
+    return sizes_k
 
 
 def redraw(labels_n: Ids, share: float, num_classes: int, rng: np.random.Generator) -> Ids:

@@ -53,7 +53,7 @@ class StockMethod:
             self._experiences = list(benchmark.train_stream)
             self.strategy = self.build(
                 model=self.model,
-                optimizer=torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE),
+                optimizer=self.optimizer(),
                 criterion=nn.CrossEntropyLoss(),
                 train_mb_size=self.panel.new_batch,
                 train_epochs=self.epochs(),
@@ -64,6 +64,10 @@ class StockMethod:
     def build(self, **options: Any) -> Any:
         """Return the strategy."""
         raise NotImplementedError
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return what moves the weights."""
+        return torch.optim.SGD(self.model.parameters(), lr=LEARNING_RATE)
 
     def epochs(self) -> int:
         """Return the passes over what an update trains on."""
