@@ -36,6 +36,7 @@ truth = "truth.csv"
 [learning]
 steps = 4
 batch_size = 8
+checkpoint_every = 2
 [learning.consolidation]
 samples = 8
 [gate]

@@ -20,7 +20,10 @@ from holdfast.store.schema import answer, model, promotion, query
 
 ROOT = Path(__file__).parents[2]
 EDGES = ("before", "worked", "recording", "recorded")
-INSIDE = ("send:delivered", "collect:fetched", "learn:learned", "learn:saved")
+# An update has four steps, and puts itself down after the second.
+STEPS = ("learn:step-1", "learn:step-2", "learn:step-3", "learn:step-4")
+SNAPSHOT = ("snapshot:saved", "snapshot:indexed")
+INSIDE = ("send:delivered", "collect:fetched", "learn:learned", "learn:saved", *STEPS, *SNAPSHOT)
 # After its last phase a round is finished, and the next run is the next round.
 FINISHED = "report:recorded"
 OF_A_ROUND = [
@@ -108,6 +111,8 @@ def test_failpoints_of_the_code_are_all_tested() -> None:
     for path in [*ROOT.glob("platform/**/*.py"), *ROOT.glob("flows/*.py")]:
         named |= set(re.findall(r'reach\(f?"([^"]+)"\)', path.read_text()))
     named = {name for name in named if "{phase}" not in name}
+    assert "learn:step-{update.done}" in named
+    named = named - {"learn:step-{update.done}"} | set(STEPS)
     assert named == {*INSIDE, *OF_INGEST, "rollback:version"}
 
 
@@ -135,7 +140,7 @@ def test_round_killed_after_its_last_phase_is_finished(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failpoint", ["learn:saved", "promote:recording", "consensus:worked"])
+@pytest.mark.parametrize("failpoint", ["learn:step-3", "learn:saved", "promote:recording", "consensus:worked"])
 def test_later_round_killed_ends_like_an_undisturbed_one(
     failpoint: str, tiny_project: Callable[[], Path], two_rounds: Path
 ) -> None:

@@ -178,8 +178,8 @@ class ContinualLearner:
         config = self._config.optimizer
         weights = [weight for weight in network.parameters() if weight.requires_grad]
         weights += [weight for part in parts for weight in part.parameters()]
+        # Fused: a fifth of the time for a small network on a CPU, where a step is all overhead.
         if config.name == "adamw":
-            # Fused: a fifth of the time for a small network, where a step is all overhead.
             return torch.optim.AdamW(
                 weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
             )
@@ -189,6 +189,7 @@ class ContinualLearner:
             weight_decay=config.weight_decay,
             momentum=_MOMENTUM,
             nesterov=True,
+            fused=True,
         )
 
 

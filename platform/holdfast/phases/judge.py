@@ -22,6 +22,8 @@ _ENOUGH_VERIFIED = 100
 
 def evaluate(turn: Turn) -> PhaseResult:
     """Measure candidate and champion on the same holdout, and let the gate decide."""
+    # What the update put down on its way is of no use any more: it is in the ledger.
+    turn.project.snapshots.clear()
     sha256 = turn.outcome("learn")["model"]
     if sha256 is None:
         return PhaseResult(outcome={"verdict": None})
