@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,6 +210,21 @@ class Promotion:
     who: str
 
 
+class ImageRows(Protocol):
+    """Images by row: an array of uint8, or something that reads them when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows: (N, C, H, W)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Ids | slice, /) -> Images:
+        """Return the images of some rows, repeats included, in their order."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experience:
     """What the learner trains on at once.
@@ -220,7 +235,8 @@ class Experience:
         1 for the first experience a model ever learns; never restarts.
     sample_ids_n : ndarray of int64, shape (N,)
         New samples and samples whose label changed since the model last learned.
-    images_nchw : ndarray of uint8, shape (N, C, H, W)
+    images_nchw : ImageRows of uint8, shape (N, C, H, W)
+        An array is held as a whole; anything else is read batch by batch.
     labels_n : ndarray of int64, shape (N,)
         Class ids.
     weights_n : ndarray of float32, shape (N,)
@@ -231,7 +247,7 @@ class Experience:
 
     number: int
     sample_ids_n: Ids
-    images_nchw: Images
+    images_nchw: ImageRows
     labels_n: Ids
     weights_n: Floats
     withdrawn_ids: Ids

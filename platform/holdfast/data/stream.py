@@ -8,12 +8,15 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from holdfast.data.integrity import decoding_threads
+from holdfast.data.integrity import decoding_threads, num_threads
 from holdfast.errors import IngestError
 from holdfast.records import Ids, Images, LabelTable
+from holdfast.store.images import ImageStore
 
-# Images per job: a job per image costs more than decoding a small one.
+# Images per job at most: a job per image costs more than decoding a small one.
 CHUNK = 64
+# Images read from a store at once: encoded ones are in memory beside the decoded.
+_PIECE = 1024
 
 
 def decode(payloads: Sequence[bytes], image_size: int, channels: int) -> Images:
@@ -51,11 +54,13 @@ def decode(payloads: Sequence[bytes], image_size: int, channels: int) -> Images:
         raise ValueError(f"expected 1 or 3 channels, got {channels}")
     images = np.empty((len(payloads), channels, image_size, image_size), dtype=np.uint8)
 
+    chunk = min(CHUNK, max(1, -(-len(payloads) // num_threads())))
+
     def fill(start: int) -> None:
-        for row in range(start, min(start + CHUNK, len(payloads))):
+        for row in range(start, min(start + chunk, len(payloads))):
             images[row] = _decode_one(payloads[row], image_size, channels)
 
-    starts = range(0, len(payloads), CHUNK)
+    starts = range(0, len(payloads), chunk)
     if len(starts) <= 1:
         for start in starts:
             fill(start)
@@ -63,6 +68,59 @@ def decode(payloads: Sequence[bytes], image_size: int, channels: int) -> Images:
     with decoding_threads() as pool:
         list(pool.map(fill, starts))
     return images
+
+
+class StoredImages:
+    """Images of a store as rows, read and decoded whenever they are asked for.
+
+    Parameters
+    ----------
+    store : ImageStore
+    uids : sequence of str, length N
+        Which image each row is.
+    image_size, channels : int
+        As for `decode`.
+
+    Attributes
+    ----------
+    shape : (int, int, int, int)
+        (N, channels, image_size, image_size).
+
+    Notes
+    -----
+    Memory: 64 bytes a row. Asking for rows costs one read of the store and a decode of each;
+    `stored[:]` is all of them, in memory.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> file = BytesIO()
+    >>> Image.new("L", (8, 8), 7).save(file, "PNG")
+    >>> store = ImageStore(Path(tempfile.mkdtemp()) / "samples.lance")
+    >>> added = store.add(["a" * 64], [file.getvalue()])
+    >>> StoredImages(store, ["a" * 64], 8, 1)[np.array([0, 0])].shape
+    (2, 1, 8, 8)
+    """
+
+    def __init__(
+        self, store: ImageStore, uids: Sequence[str], image_size: int, channels: int
+    ) -> None:
+        self._store, self._uids_n = store, np.array(uids, dtype="S64")
+        self._image_size, self._channels = image_size, channels
+        self.shape = (len(uids), channels, image_size, image_size)
+
+    def __len__(self) -> int:
+        return len(self._uids_n)
+
+    def __getitem__(self, rows: Ids | slice) -> Images:
+        """Return the images of some rows; see `decode` and `ImageStore.read` for errors."""
+        uids = self._uids_n[rows].astype(str).tolist()
+        images = np.empty((len(uids), *self.shape[1:]), dtype=np.uint8)
+        for start in range(0, len(uids), _PIECE):
+            payloads = self._store.read(uids[start : start + _PIECE])
+            images[start : start + _PIECE] = decode(payloads, self._image_size, self._channels)
+        return images
 
 
 def changed(before: LabelTable, after: LabelTable) -> tuple[Ids, Ids]:

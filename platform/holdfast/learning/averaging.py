@@ -10,6 +10,11 @@ from torch import Tensor
 from holdfast.learning.parts import Part, Update
 
 
+# Steps between looks at the weights, which cost as much as a tenth of a small network's step;
+# neighbors in so long an average are alike.
+EVERY = 4
+
+
 class Averaging(Part):
     """Keeps a moving average of the weights and leaves it in the network at the end.
 
@@ -42,9 +47,11 @@ class Averaging(Part):
 
     @torch.no_grad()
     def stepped(self, update: Update) -> None:
-        """Move the average a little towards the weights."""
+        """Move the average a little towards the weights, every few steps."""
+        if (update.done + 1) % EVERY and update.done + 1 < update.steps:
+            return
         # Short memory at first, or the starting weights would linger in the average.
-        decay = min(self._decay, (update.done + 1) / (update.done + 10))
+        decay = min(self._decay, (update.done + 1) / (update.done + 10)) ** EVERY
         torch._foreach_lerp_(
             [old for old, _ in self._floats], [now for _, now in self._floats], 1 - decay
         )

@@ -5,6 +5,7 @@ Shape suffixes: n samples, b samples of a batch, c channels, h rows, w columns, 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,10 @@ from holdfast.learning.sampling import BatchSampler, Turns
 from holdfast.learning.settings import LearningConfig, parts_of_batch
 from holdfast.learning.two_stage import in_second_stage
 from holdfast.records import Ids
+
+# Batches that are read while one trains, where images are streamed: one, and one that evens
+# out how long reading takes.
+_AHEAD = 2
 
 
 def num_steps(config: LearningConfig, num_new: int, num_all: int) -> tuple[int, int]:
@@ -95,6 +100,8 @@ class Batches:
             if self._shares_move():
                 self._follow_shares()
             batch = self._together() if turns is None else self._apart(turns)
+            if update.material.streams:
+                update.material.expect(self._next_rows())
             update.batch = self._mixed(batch)
             yield [update.batch.images_bchw, update.batch.targets_bk]
 
@@ -139,6 +146,7 @@ class Batches:
         material = self._update.material
         if self._stream is not None:
             material.memory_rows = self._stream.rows
+            material.hold(material.memory_rows)
         rows = np.arange(len(material)) if together else material.memory_rows
         self._drawn = self._usable(rows)
         self._samplers: dict[float, BatchSampler] = {}
@@ -158,7 +166,8 @@ class Batches:
         )
         shares_k: NDArray[Any] = np.zeros(material.num_classes)
         if len(self._drawn):
-            shares_k = self._sampler(self._balance()).shares_k(self._update.share_done)
+            share = self._update.share_done
+            shares_k = self._sampler(self._balance(share)).shares_k(share)
         counts_k = drawn_k
         if self._turns is not None and not self._rehearses and self._new_k.any():
             size = self._num_new + self._replayed
@@ -181,12 +190,12 @@ class Batches:
             )
         return self._samplers[balance]
 
-    def _balance(self) -> float:
+    def _balance(self, share_done: float) -> float:
         if self._rehearses:
             return 1.0
         imbalance = self._config.imbalance
         if imbalance.two_stage:
-            return float(in_second_stage(imbalance, self._update.share_done))
+            return float(in_second_stage(imbalance, share_done))
         return imbalance.class_balance
 
     def _together(self) -> Batch:
@@ -216,21 +225,40 @@ class Batches:
             self._count(new_rows)
             if self._stream.offer(new_rows):
                 self._open_source()
-            else:
-                self._follow_shares()
         return batch
 
     def _draw(self, size: int) -> Ids:
-        update = self._update
-        places = self._sampler(self._balance()).draw(size, update.rng, update.share_done)
+        return self._drawn_at(self._update.share_done, size, self._update.rng)
+
+    def _drawn_at(self, share_done: float, size: int, rng: np.random.Generator) -> Ids:
+        places = self._sampler(self._balance(share_done)).draw(size, rng, share_done)
         drawn: Ids = self._drawn[places]
         return drawn
 
+    def _next_rows(self) -> list[Ids]:
+        """Return the new samples of the next steps, and what is drawn with them, probably.
+
+        It draws as those steps will, from copies, as long as no part draws between them.
+        """
+        update = self._update
+        rng, turns = copy.deepcopy(update.rng), copy.copy(self._turns)
+        batches: list[Ids] = []
+        for step in range(update.done + 1, min(update.done + 1 + _AHEAD, update.rehearses_from)):
+            share = step / update.steps
+            if turns is None:
+                batches.append(self._drawn_at(share, self._config.batch_size, rng))
+                continue
+            batches.append(turns.draw(self._num_new, rng))
+            if len(self._drawn):
+                self._drawn_at(share, self._replayed, rng)
+        return batches
+
     def _gather(self, rows: Ids, num_new: int, trust_b: Tensor) -> Batch:
         material, config = self._update.material, self._config
+        # Before the rows go to the device: there, streaming would have to wait for them.
+        images = material.pixels(torch.from_numpy(rows))
         rows_b = torch.from_numpy(rows).to(material.device)
         positions_b = material.columns(rows_b)
-        images = material.pixels(rows_b)
         if config.augment and len(rows):
             strength_b = None if self._strength_k is None else self._strength_k[positions_b]
             images = augmentation.perturb(images, self._update.generator, strength_b)

@@ -161,12 +161,9 @@ def mean_recall(network: Network, material: Material, rows_v: Ids, classes_k: Te
     classes_k : Tensor of bool, shape (K,)
         Which classes count; one or more.
     """
-    rows = torch.from_numpy(rows_v).to(material.device)
     with evaluating(network):
-        guesses = [
-            network(material.images_nchw[part]).argmax(dim=1) for part in torch.split(rows, _BATCH)
-        ]
-    positions_v = material.columns(rows)
+        guesses = [network(part).argmax(dim=1) for part in material.in_turn(rows_v, _BATCH)]
+    positions_v = material.columns(torch.from_numpy(rows_v).to(material.device))
     counts_k = positions_v.bincount(minlength=len(classes_k))
     hits_k = positions_v[torch.cat(guesses) == positions_v].bincount(minlength=len(classes_k))
     return float((hits_k[classes_k] / counts_k[classes_k]).mean())

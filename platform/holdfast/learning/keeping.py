@@ -45,7 +45,7 @@ def keep(
     for part in parts:
         for key, tensor in part.finish(update).items():
             tensors[f"{part.name}.{key}"] = tensor.detach().cpu().numpy()
-    kept = _exemplars(update, merged, network_config)
+    kept = replay.in_memory(_exemplars(update, merged, network_config))
     if update.config.imbalance.prototypes and len(kept):
         said = predict(update.network, kept.images_nchw, config=network_config)
         rows = np.searchsorted(update.material.sample_ids_n, kept.sample_ids_n)

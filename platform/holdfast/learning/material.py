@@ -1,11 +1,11 @@
-"""Everything an update trains on, as bytes on the device, gathered by whole batches.
+"""Everything an update trains on, gathered by whole batches: bytes on the device, or streamed.
 
 Shape suffixes: n samples, b samples of a batch, c channels, h rows, w columns, k classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from holdfast.learning.replay import Buffer
+from holdfast.learning.streaming import JoinedImages, ReadAhead
 from holdfast.records import Floats, Ids
 
 
@@ -22,7 +23,8 @@ class Material:
     Parameters
     ----------
     merged : Buffer
-        The buffer with the experience in it.
+        The buffer with the experience in it. Images that are an array go to the device as a
+        whole; of others only exemplars, and those told to `hold`, are in memory.
     new_ids : ndarray of int64, shape (M,)
         Sample ids of the experience.
     class_ids : sequence of int
@@ -30,8 +32,6 @@ class Material:
 
     Attributes
     ----------
-    images_nchw : Tensor of uint8, shape (N, C, H, W)
-        On the device.
     positions_n : ndarray of int64, shape (N,)
         Column of each label among the logits.
     trust_n : ndarray of float32, shape (N,)
@@ -60,7 +60,11 @@ class Material:
         self.keys_n: NDArray[np.float64] = merged.keys_n
         self.new_n: NDArray[np.bool_] = np.isin(merged.sample_ids_n, new_ids)
         self.memory_rows: Ids = np.flatnonzero(~self.new_n)
-        self.images_nchw = torch.from_numpy(merged.images_nchw).to(device)
+        self._resident, self._streamed = torch.zeros(0), None
+        if isinstance(merged.images_nchw, JoinedImages):
+            self._streamed = ReadAhead(merged.images_nchw)
+        else:
+            self._resident = torch.from_numpy(merged.images_nchw[:]).to(device)
         remembered = torch.full((len(merged), self.num_classes), torch.nan)
         remembered[:, : merged.logits_nk.shape[1]] = torch.from_numpy(merged.logits_nk)
         self.logits_nk = remembered.to(device)
@@ -75,9 +79,42 @@ class Material:
         counts = np.bincount(self.positions_n, self.trust_n, self.num_classes)
         return torch.tensor(counts, dtype=torch.float32, device=self.device)
 
+    @property
+    def streams(self) -> bool:
+        """Whether images are read as they are asked for."""
+        return self._streamed is not None
+
+    def images(self, rows_b: Tensor) -> Tensor:
+        """Return images as bytes, shape (B, C, H, W), on the device; rows may be anywhere."""
+        if self._streamed is None:
+            return self._resident[rows_b.to(self.device)]
+        return torch.from_numpy(self._streamed[rows_b.cpu().numpy()]).to(self.device)
+
     def pixels(self, rows_b: Tensor) -> Tensor:
         """Return images as floats in [0, 1], shape (B, C, H, W), on the device."""
-        return self.images_nchw[rows_b].float() / 255
+        return self.images(rows_b).float() / 255
+
+    def in_turn(self, rows_m: Ids, size: int) -> Iterator[Tensor]:
+        """Yield images as bytes, on the device, `size` rows at a time."""
+        parts = [rows_m[start : start + size] for start in range(0, len(rows_m), size)]
+        for place, part in enumerate(parts):
+            self.expect(parts[place : place + 2])
+            yield self.images(torch.from_numpy(part))
+
+    def expect(self, batches: Sequence[Ids]) -> None:
+        """Begin to read what will be asked for next, where images are streamed."""
+        if self._streamed is not None:
+            self._streamed.expect(batches)
+
+    def hold(self, rows_m: Ids) -> None:
+        """Have these rows in memory from now on, no longer others that were held before."""
+        if self._streamed is not None:
+            self._streamed.hold(rows_m)
+
+    def close(self) -> None:
+        """Stop reading; nothing can be asked for afterwards where images are streamed."""
+        if self._streamed is not None:
+            self._streamed.close()
 
     def columns(self, rows_b: Tensor) -> Tensor:
         """Return the column of each row's label, int64 of shape (B,), on the device."""

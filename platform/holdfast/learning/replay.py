@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.learning import exemplars
-from holdfast.records import Experience, Floats, Ids, Images
+from holdfast.learning.streaming import JoinedImages
+from holdfast.records import Experience, Floats, Ids, ImageRows
 
 if TYPE_CHECKING:
     from holdfast.learning.settings import BufferConfig
@@ -29,8 +30,9 @@ class Buffer:
     Attributes
     ----------
     sample_ids_n, labels_n : ndarray of int64, shape (N,)
-    images_nchw : ndarray of uint8, shape (N, C, H, W)
-        Copies: no past dataset is kept alive.
+    images_nchw : ImageRows of uint8, shape (N, C, H, W)
+        Copies: no past dataset is kept alive. Only between `merge` and `shrink` may it be
+        other than an array.
     trust_n : ndarray of float32, shape (N,)
         Trust in each label as it came, in [0, 1]; low = doubtful.
     weights_n : ndarray of float32, shape (N,)
@@ -46,7 +48,7 @@ class Buffer:
 
     sample_ids_n: Ids
     labels_n: Ids
-    images_nchw: Images
+    images_nchw: ImageRows
     trust_n: Floats
     weights_n: Floats
     keys_n: NDArray[np.float64]
@@ -113,7 +115,8 @@ def merge(buffer: Buffer, experience: Experience, rng: np.random.Generator) -> B
     Where both hold a sample, the experience's label and trust replace the buffer's; the
     sample keeps its key, and its remembered answer if the label is the same. The result may
     exceed the capacity: it is what the learner trains on; `shrink` brings it back
-    afterwards.
+    afterwards. Images of an experience that are not an array are left where they are, to be
+    read when they are asked for.
 
     Raises
     ------
@@ -152,10 +155,16 @@ def merge(buffer: Buffer, experience: Experience, rng: np.random.Generator) -> B
     logits = joined(buffer.logits_nk, nothing)
     same = labels[again_at] == buffer.labels_n[again]
     logits[again_at[same]] = buffer.logits_nk[again[same]]
+    held, came = buffer.images_nchw[:], experience.images_nchw
+    images: ImageRows
+    if isinstance(came, np.ndarray):
+        images = joined(held, came)
+    else:
+        images = JoinedImages(held, old, old_at, came, new_at)
     return Buffer(
         sample_ids_n=sample_ids,
         labels_n=labels,
-        images_nchw=joined(buffer.images_nchw, experience.images_nchw),
+        images_nchw=images,
         trust_n=joined(buffer.trust_n, experience.weights_n),
         weights_n=joined(buffer.weights_n, experience.weights_n),
         keys_n=keys,
@@ -163,26 +172,25 @@ def merge(buffer: Buffer, experience: Experience, rng: np.random.Generator) -> B
     )
 
 
-def take(buffer: Buffer, rows_m: NDArray[Any]) -> Buffer:
-    """Return copies of some exemplars.
-
-    Parameters
-    ----------
-    rows_m : ndarray of bool, shape (N,), or of int64, ascending
-        Which ones.
-    """
+def take(buffer: Buffer, rows_m: Ids) -> Buffer:
+    """Return copies of some exemplars, by ascending rows, their images in memory."""
     return Buffer(**{field.name: getattr(buffer, field.name)[rows_m] for field in fields(Buffer)})
 
 
-def shrink(
+def in_memory(buffer: Buffer) -> Buffer:
+    """Return the buffer with its images as an array."""
+    return replace(buffer, images_nchw=buffer.images_nchw[:])
+
+
+def staying(
     buffer: Buffer,
     capacity: int,
     *,
     policy: str = "class_balanced",
     embeddings_nd: Floats | None = None,
     losses_n: Floats | None = None,
-) -> Buffer:
-    """Return the buffer within its capacity; while there is room, nobody leaves.
+) -> Ids:
+    """Return the rows, ascending, that stay within a capacity; while there is room, all do.
 
     Labels are trusted by `weights_n`: where a draw decides, a sample stays as often as its
     weight says, and one of weight 0 makes room first. Every policy but `reservoir` gives
@@ -216,7 +224,7 @@ def shrink(
        ICML 2020 (class-balancing reservoir).
     """
     if len(buffer) <= capacity:
-        return buffer
+        return np.arange(len(buffer))
     labels, weights, keys = buffer.labels_n, buffer.weights_n, buffer.keys_n
     if policy == "class_balanced":
         stays = exemplars.drawn(labels, weights, exemplars.priorities(keys, weights), capacity)
@@ -235,7 +243,20 @@ def shrink(
             "a buffer's policy should be class_balanced, reservoir, herding or loss_aware, "
             f"not {policy!r}"
         )
-    return take(buffer, stays)
+    return np.flatnonzero(stays)
+
+
+def shrink(
+    buffer: Buffer,
+    capacity: int,
+    *,
+    policy: str = "class_balanced",
+    embeddings_nd: Floats | None = None,
+    losses_n: Floats | None = None,
+) -> Buffer:
+    """Return the buffer with the exemplars that stay; itself if all do. See `staying`."""
+    stay = staying(buffer, capacity, policy=policy, embeddings_nd=embeddings_nd, losses_n=losses_n)
+    return buffer if len(stay) == len(buffer) else take(buffer, stay)
 
 
 def remember(buffer: Buffer, logits_nk: Floats) -> Buffer:

@@ -116,8 +116,8 @@ def fingerprint(
         "rng": rng.bit_generator.state,
         "experience": experience.number,
     }
-    # Where checkpoints fall changes nothing in the outcome.
-    del known["learning"]["checkpoint_every"]
+    # Where checkpoints fall, and images are, changes nothing in the outcome.
+    del known["learning"]["checkpoint_every"], known["learning"]["memory_mib"]
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
     for array in (
         experience.sample_ids_n,

@@ -266,6 +266,10 @@ class LearningConfig:
         Whether training images are shifted, turned, scaled, sheared and lit differently.
     checkpoint_every : int
         Steps between checkpoints inside an update, 1 or more.
+    memory_mib : int
+        Largest experience, 0 or more, that is held in memory: MiB of its decoded images, a
+        byte per pixel and channel. The images of a larger one are read from the store, the
+        next batches while one trains. The candidate is the same, bit for bit.
     """
 
     strategy: str = "ewc"
@@ -277,6 +281,7 @@ class LearningConfig:
     stream: bool = False
     augment: bool = True
     checkpoint_every: int = 500
+    memory_mib: int = 4096
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
     consolidation: ConsolidationConfig = field(default_factory=ConsolidationConfig)
@@ -285,7 +290,9 @@ class LearningConfig:
 
     def __post_init__(self) -> None:
         # A batch of one has no variance to normalize by.
-        _at_least(self, "learning", steps=1, passes=1, batch_size=2, checkpoint_every=1)
+        _at_least(
+            self, "learning", steps=1, passes=1, batch_size=2, checkpoint_every=1, memory_mib=0
+        )
         _share(self, "learning", "replay_share", "rehearsal", closed=False)
         if self.stream and not self.replay_share:
             raise ConfigError(

@@ -6,6 +6,7 @@ Shape suffixes: n samples, c channels, h rows, w columns, k classes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -47,8 +48,8 @@ class ContinualLearner:
     Notes
     -----
     Cost of an update: `steps` batches, or `passes` over the experience if that is more,
-    however many samples came before; memory: the experience and the buffer, as bytes
-    (`joint` keeps every image, and passes over all of them).
+    however many samples came before; memory: the buffer and, where its images are an array,
+    the experience, as bytes (`joint` keeps every image, and passes over all of them).
     """
 
     def __init__(self, network_config: NetworkConfig, learning_config: LearningConfig) -> None:
@@ -90,6 +91,19 @@ class ContinualLearner:
                 f"{len(experience)} came, {len(buffer)} were in the buffer"
             )
         update = self._update(state, merged, experience, rng)
+        with closing(update.material):
+            return self._teach(update, merged, state, experience, key, progress, snapshots)
+
+    def _teach(
+        self,
+        update: Update,
+        merged: replay.Buffer,
+        state: LearnerState | None,
+        experience: Experience,
+        key: str,
+        progress: Progress | None,
+        snapshots: Snapshots | None,
+    ) -> LearnerState:
         parts = build_parts(self._config, (self._way, *self._holds), state, update.device)
         for part in parts:
             part.begin(update)
@@ -103,7 +117,7 @@ class ContinualLearner:
         # Layers that draw for themselves (dropout) use the global generator: lend it ours.
         lent = [update.device] if update.device.type == "cuda" else []
         with torch.random.fork_rng(devices=lent):
-            torch.manual_seed(integer_seed(rng))
+            torch.manual_seed(integer_seed(update.rng))
             run = _Run(self, update, parts, batches, experience.number, before)
             factor = run.to_the_end(key, progress, snapshots)
         learned = keep(update, parts, merged, state, experience, self._network_config)
@@ -132,13 +146,14 @@ class ContinualLearner:
         if not self._trait.remembers:
             material.set_aside(np.flatnonzero(~material.new_n))
         elif self._way == "gdumb":
-            kept = replay.shrink(merged, capacity)
-            material.set_aside(np.flatnonzero(~np.isin(merged.sample_ids_n, kept.sample_ids_n)))
+            kept = replay.staying(merged, capacity)
+            material.set_aside(np.setdiff1d(np.arange(len(merged)), kept, assume_unique=True))
+            material.hold(kept)
         elif (config.replay_share or config.rehearsal) and not config.stream:
             # The buffer takes in its share of what is new at once, so that it is drawn from
             # class by class all along, and never holds more than its capacity.
-            kept = replay.shrink(merged, capacity)
-            material.memory_rows = np.searchsorted(merged.sample_ids_n, kept.sample_ids_n)
+            material.memory_rows = replay.staying(merged, capacity)
+            material.hold(material.memory_rows)
         return Update(
             config=config,
             network=network,

@@ -14,7 +14,7 @@ from holdfast.model.ensemble import Ensemble
 from holdfast.model.network import Network, resolve_device
 from holdfast.model.spec import NetworkConfig
 from holdfast.model.threads import threads_for
-from holdfast.records import Floats, Ids, Images
+from holdfast.records import Floats, Ids, ImageRows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class Predictions:
 
 def predict(
     network: Network | Ensemble,
-    images_nchw: Images,
+    images_nchw: ImageRows,
     *,
     config: NetworkConfig,
 ) -> Predictions:
@@ -53,8 +53,8 @@ def predict(
     ----------
     network : Network or Ensemble
         Moved to the device and put into evaluation mode.
-    images_nchw : ndarray of uint8, shape (N, C, H, W)
-        No images give arrays of shape (0, K) and (0, D).
+    images_nchw : ImageRows of uint8, shape (N, C, H, W)
+        An array, or read a batch at a time. No images give arrays of shape (0, K) and (0, D).
     config : NetworkConfig
         Says where, how many images at once and in which precision; the batch size
         changes the result by rounding only.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -80,11 +81,13 @@ def learn(turn: Turn) -> PhaseResult:
     if reason:
         return PhaseResult(outcome={"model": None, "parent": parent, "skipped": reason})
     state = scoring.champion_state(project)
+    stored = scoring.stored_images(project, offered)
+    fits = math.prod(stored.shape) <= project.config.learning.memory_mib * 2**20
     rows = np.searchsorted(after.sample_ids_n, offered)
     experience = Experience(
         number=turn.round_number,
         sample_ids_n=offered,
-        images_nchw=scoring.read_images(project, offered),
+        images_nchw=stored[:] if fits else stored,
         labels_n=after.class_ids_n[rows],
         weights_n=_trust(offered, after.verified_n[rows], doubts),
         withdrawn_ids=withdrawn,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from holdfast.data.stream import decode
+from holdfast.data.stream import StoredImages
 from holdfast.learning.learner import LearnerState
 from holdfast.model.ensemble import restore_model
 from holdfast.model.inference import Predictions, predict
@@ -17,12 +17,17 @@ from holdfast.store import checkpoints, models, samples
 _CHUNK = 8192
 
 
-def read_images(project: Project, sample_ids_n: Ids) -> Images:
-    """Return decoded images, uint8 of shape (N, C, H, W), in the order of the ids."""
+def stored_images(project: Project, sample_ids_n: Ids) -> StoredImages:
+    """Return images, in the order of the ids, that are read when they are asked for."""
     with project.ledger.read() as connection:
         uids = samples.uids_of(connection, sample_ids_n)
     data = project.config.data
-    return decode(project.images.read(uids), data.image_size, data.channels)
+    return StoredImages(project.images, uids, data.image_size, data.channels)
+
+
+def read_images(project: Project, sample_ids_n: Ids) -> Images:
+    """Return decoded images, uint8 of shape (N, C, H, W), in the order of the ids."""
+    return stored_images(project, sample_ids_n)[:]
 
 
 def champion_state(project: Project) -> LearnerState | None:

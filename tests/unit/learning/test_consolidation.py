@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from holdfast.learning.consolidation import SENSITIVITY_SHARE, Pull, accumulate, ewc, mas
+from holdfast.learning.consolidation import PULL_EVERY, SENSITIVITY_SHARE, Pull, accumulate, ewc, mas
 from holdfast.learning.importance import fisher, sensitivity
 from holdfast.learning.settings import ConsolidationConfig, LearningConfig
 
@@ -125,8 +125,9 @@ def test_consolidation_measures_every_class_and_pulls_in_the_next_update(
     second.correct(update)
     for key, weight in network.named_parameters():
         pulled = weight.grad[: len(found[key])]
-        torch.testing.assert_close(pulled, 2 * 0.1 * found[key], rtol=1e-3, atol=1e-7)
-    latest = measure(network, update.material.images_nchw, torch.Generator().manual_seed(1))
+        expected = PULL_EVERY * 2 * 0.1 * found[key]
+        torch.testing.assert_close(pulled, expected, rtol=1e-3, atol=1e-7)
+    latest = measure(network, update.material.images(torch.arange(len(update.material))), torch.Generator().manual_seed(1))
     latest = {key: share * value for key, value in latest.items()}
     joined = second.finish(update)
     for key, value in accumulate(found, latest).items():
@@ -139,7 +140,7 @@ def test_consolidation_looks_at_trusted_samples_only(small):
     part = ewc({}, update.config)
     part.begin(update)
     found = part.finish(update)
-    images = update.material.images_nchw[:1]
+    images = update.material.images(torch.arange(1))
     expected = fisher(update.network, images, torch.Generator().manual_seed(1))
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value)
