@@ -1,5 +1,6 @@
 """What every strategy, and some that are joined, keeps to."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -236,30 +237,32 @@ def test_learn_out_of_order_of_nothing_or_of_another_size_is_an_error(name, digi
         learner.learn(state, other, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"imbalance": ImbalanceConfig(loss="balanced_softmax", class_balance=0.0)},
-        {"imbalance": ImbalanceConfig(loss="class_weighted", class_balance=0.0)},
-        {"imbalance": ImbalanceConfig(loss="effective_number", sampling="weighted")},
-        {"imbalance": ImbalanceConfig(loss="focal", mixing="mixup")},
-        {"imbalance": ImbalanceConfig(loss="focal", mixing="cutmix")},
-        {"imbalance": ImbalanceConfig(loss="logit_adjustment", sampling="progressive")},
-        {"imbalance": ImbalanceConfig(loss="ldam", rare_augment=True)},
-        {"imbalance": ImbalanceConfig(two_stage=0.4, logit_scale=True)},
-        {"imbalance": ImbalanceConfig(difficulty=0.5, ensemble=2)},
-        {"imbalance": ImbalanceConfig(early_stopping=True, prototypes=9)},
-        {"noise": NoiseConfig(small_loss=0.3, soft_labels=0.8)},
-        {"optimizer": OptimizerConfig(name="sgd", schedule="samples_seen", averaging=0.0)},
-        {"optimizer": OptimizerConfig(schedule="constant"), "augment": False},
-        {"replay_share": 0.5, "rehearsal": 0.4, "passes": 3},
-        {"replay_share": 0.5, "stream": True, "rehearsal": 0.3},
-        {"buffer": BufferConfig(capacity=20, policy="herding")},
-        {"buffer": BufferConfig(capacity=20, policy="loss_aware")},
-        {"buffer": BufferConfig(megabytes=0.001, policy="reservoir")},
-    ],
-    ids=lambda settings: "-".join(str(one) for one in settings),
+SETTINGS = [
+    {"imbalance": ImbalanceConfig(loss="balanced_softmax", class_balance=0.0)},
+    {"imbalance": ImbalanceConfig(loss="class_weighted", class_balance=0.0)},
+    {"imbalance": ImbalanceConfig(loss="effective_number", sampling="weighted")},
+    {"imbalance": ImbalanceConfig(loss="focal", mixing="mixup")},
+    {"imbalance": ImbalanceConfig(loss="focal", mixing="cutmix")},
+    {"imbalance": ImbalanceConfig(loss="logit_adjustment", sampling="progressive")},
+    {"imbalance": ImbalanceConfig(loss="ldam", rare_augment=True)},
+    {"imbalance": ImbalanceConfig(two_stage=0.4, logit_scale=True)},
+    {"imbalance": ImbalanceConfig(difficulty=0.5, ensemble=2)},
+    {"imbalance": ImbalanceConfig(early_stopping=True, prototypes=9)},
+    {"noise": NoiseConfig(small_loss=0.3, soft_labels=0.8)},
+    {"optimizer": OptimizerConfig(name="sgd", schedule="samples_seen", averaging=0.0)},
+    {"optimizer": OptimizerConfig(schedule="constant"), "augment": False},
+    {"replay_share": 0.5, "rehearsal": 0.4, "passes": 3},
+    {"replay_share": 0.5, "stream": True, "rehearsal": 0.3},
+    {"buffer": BufferConfig(capacity=20, policy="herding")},
+    {"buffer": BufferConfig(capacity=20, policy="loss_aware")},
+    {"buffer": BufferConfig(megabytes=0.001, policy="reservoir")},
+]
+every_setting = pytest.mark.parametrize(
+    "settings", SETTINGS, ids=lambda settings: "-".join(str(one) for one in settings)
 )
+
+
+@every_setting
 def test_learn_with_every_setting_is_resumed_to_the_same_bits(settings, digits, tmp_path):
     learner = _learner("replay", **settings)
     rng, state = np.random.default_rng(0), None
@@ -285,6 +288,82 @@ def test_learn_with_every_setting_is_resumed_to_the_same_bits(settings, digits, 
     assert _bits(resumed) == _bits(undisturbed)
     finite = {key: value for key, value in resumed.tensors.items() if "logits_nk" not in key}
     assert all(np.isfinite(value).all() for value in finite.values())
+
+
+class _Read:
+    """Images of an experience that are not in memory, and how many were asked for at once."""
+
+    def __init__(self, images):
+        self._images, self.shape, self.sizes = images, images.shape, []
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, rows):
+        self.sizes.append(len(rows))
+        return self._images[rows]
+
+
+def _read(experience):
+    return dataclasses.replace(experience, images_nchw=_Read(experience.images_nchw))
+
+
+@every_strategy
+def test_learn_from_images_that_are_read_ends_in_the_same_bits(name, digits):
+    _check_read(_learner(name, buffer=BufferConfig(capacity=15)), digits)
+
+
+@every_setting
+def test_learn_with_every_setting_from_images_that_are_read_ends_in_the_same_bits(settings, digits):
+    _check_read(_learner("replay", **settings), digits)
+
+
+def _check_read(learner, digits):
+    states = [None, None]
+    rngs = [np.random.default_rng(0) for _ in states]
+    for experience in _stream(digits)[::2]:
+        both = experience, _read(experience)
+        states = [learner.learn(*each) for each in zip(states, both, rngs, strict=True)]
+        assert _bits(states[0]) == _bits(states[1])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"imbalance": ImbalanceConfig(sampling="progressive")},
+        {"imbalance": ImbalanceConfig(two_stage=0.4)},
+        {"replay_share": 0.5, "passes": 3},
+        {"replay_share": 0.5, "stream": True},
+    ],
+    ids=lambda settings: "-".join(settings) or "together",
+)
+def test_learn_foresees_what_it_will_read_so_that_every_batch_is_read_once(settings, digits):
+    learner = _learner("replay", buffer=BufferConfig(capacity=8), **settings)
+    rng = np.random.default_rng(0)
+    state = learner.learn(None, _experience(digits, 1, _rows(digits, [0, 1], 30)), rng)
+    experience = _read(_experience(digits, 2, _rows(digits, [2, 3], 80)))
+    learned = learner.learn(state, experience, rng)
+    sizes, steps = experience.images_nchw.sizes, learned.header["steps"] - state.header["steps"]
+    # Beside its batches it reads what the buffer takes in, before or after.
+    assert steps <= len(sizes) <= steps + 2
+    assert max(sizes) <= 32
+
+
+def test_learn_reads_an_experience_to_the_end_after_it_was_killed(digits, tmp_path):
+    learner = _learner("replay", replay_share=0.5, passes=2)
+    experience = _experience(digits, 1, _rows(digits, [0, 1], 40))
+    undisturbed = learner.learn(None, experience, np.random.default_rng(0))
+
+    def kill(done, _total):
+        if done == 3 * 32:
+            raise _Killed
+
+    snapshots = Snapshots(tmp_path / "s")
+    with pytest.raises(_Killed):
+        learner.learn(None, _read(experience), np.random.default_rng(0), kill, snapshots)
+    resumed = learner.learn(None, _read(experience), np.random.default_rng(0), snapshots=snapshots)
+    assert _bits(resumed) == _bits(undisturbed)
 
 
 def test_learn_of_new_classes_with_a_buffer_remembers_the_old_ones(digits):

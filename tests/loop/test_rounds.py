@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from holdfast import loop
 from holdfast.config import Config
+from holdfast.data.stream import StoredImages
 from holdfast.errors import LedgerError
 from holdfast.evaluation import gate
 from holdfast.evaluation.gate import Verdict
@@ -124,6 +125,27 @@ def test_same_seed_gives_the_same_ledger_twice_and_another_seed_another(opened):
         run_round(project)
         digests.append(project.ledger.digest())
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_experience_too_large_for_memory_is_read_and_teaches_the_same(opened, monkeypatch):
+    read, asked = StoredImages.__getitem__, []
+
+    def watch(self, rows):
+        asked.append(rows)
+        return read(self, rows)
+
+    models_learned, whole = [], []
+    for name, memory_mib in (("held", 4096), ("read", 0)):
+        project = opened(name, learning={"memory_mib": memory_mib})
+        number = play_until(project, "learn")
+        asked.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(StoredImages, "__getitem__", watch)
+            advance(project, number)
+        models_learned.append(outcomes(project, number)["learn"]["model"])
+        whole.append(any(isinstance(rows, slice) for rows in asked))
+    assert whole == [True, False]
+    assert models_learned[0] == models_learned[1]
 
 
 def test_surprising_answers_are_asked_again_within_the_budget(opened):

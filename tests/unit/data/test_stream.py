@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from holdfast.data.stream import changed, decode
-from holdfast.errors import IngestError
+from holdfast.data import stream
+from holdfast.data.stream import StoredImages, changed, decode
+from holdfast.errors import IngestError, LedgerError
 from holdfast.records import LabelTable
+from holdfast.store.images import ImageStore
 
 
 def png(pixels) -> bytes:
@@ -102,3 +104,24 @@ def test_changed_applied_to_before_gives_after():
         learned = {i: c for i, c in before.items() if i not in withdrawn.tolist()}
         assert learned | {int(i): after[int(i)] for i in ids} == after
         assert all(before.get(int(i)) != after[int(i)] for i in ids)
+
+
+def test_stored_images_are_those_of_their_rows_in_any_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "_PIECE", 3)
+    pixels = np.random.default_rng(3).integers(0, 256, (7, 8, 8), dtype=np.uint8)
+    store = ImageStore(tmp_path / "samples.lance")
+    uids = [f"{number:064x}" for number in range(7)]
+    store.add(uids, [png(one) for one in pixels])
+    images = StoredImages(store, uids[::-1], 8, 1)
+    assert images.shape == (7, 1, 8, 8)
+    assert len(images) == 7
+    np.testing.assert_array_equal(images[:], pixels[::-1, None])
+    rows = np.array([6, 0, 6, 2])
+    np.testing.assert_array_equal(images[rows], pixels[::-1, None][rows])
+    assert images[np.zeros(0, np.int64)].shape == (0, 1, 8, 8)
+
+
+def test_stored_images_that_are_lost_are_an_error_once_they_are_asked_for(tmp_path):
+    images = StoredImages(ImageStore(tmp_path / "samples.lance"), ["a" * 64], 8, 1)
+    with pytest.raises(LedgerError, match="1 of 1 images are not in"):
+        images[:]

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from holdfast.learning.consolidation import PULL_EVERY, SENSITIVITY_SHARE, Pull, accumulate, ewc, mas
+from holdfast.learning.consolidation import (
+    PULL_EVERY,
+    SENSITIVITY_SHARE,
+    Pull,
+    accumulate,
+    ewc,
+    mas,
+)
 from holdfast.learning.importance import fisher, sensitivity
 from holdfast.learning.settings import ConsolidationConfig, LearningConfig
 
@@ -127,7 +134,8 @@ def test_consolidation_measures_every_class_and_pulls_in_the_next_update(
         pulled = weight.grad[: len(found[key])]
         expected = PULL_EVERY * 2 * 0.1 * found[key]
         torch.testing.assert_close(pulled, expected, rtol=1e-3, atol=1e-7)
-    latest = measure(network, update.material.images(torch.arange(len(update.material))), torch.Generator().manual_seed(1))
+    images = update.material.images(torch.arange(len(update.material)))
+    latest = measure(network, images, torch.Generator().manual_seed(1))
     latest = {key: share * value for key, value in latest.items()}
     joined = second.finish(update)
     for key, value in accumulate(found, latest).items():
