@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.panels import Panel, Stream
 from holdfast.config import Config, load
+from holdfast.learning.combinations import STRATEGIES, parts_of
 from holdfast.learning.learner import LearnerState
 from holdfast.learning.settings import LearningConfig
 from holdfast.learning.teaching import ContinualLearner
@@ -26,6 +27,10 @@ from holdfast.quality.trust import trust
 from holdfast.records import Experience, Floats, Ids, Images
 from holdfast.seeds import generator
 
+# Online, a step is taken for every second batch that comes: each sample is still seen once,
+# in order and without those after it, and half the steps take little more than half the time.
+BATCHES_PER_STEP = 2
+
 
 class HoldfastMethod:
     """Audits the labels of each experience, then learns it as the recipe says.
@@ -34,11 +39,11 @@ class HoldfastMethod:
     is none: a batch of ten has no neighbors, and its samples wait for no others.
     """
 
-    def __init__(self, stream: Stream, recipe: Path) -> None:
+    def __init__(self, stream: Stream, recipe: Path, strategy: str = "") -> None:
         self._stream = stream
         self._network_config = NetworkConfig(name=MLP, device="cpu")
         self._learner = ContinualLearner(
-            self._network_config, learning_for(load(recipe), stream.panel)
+            self._network_config, learning_for(load(recipe), stream.panel, strategy)
         )
         self._state: LearnerState | None = None
 
@@ -86,15 +91,21 @@ def experience_of(
     )
 
 
-def learning_for(recipe: Config, panel: Panel) -> LearningConfig:
-    """Return the recipe's way of learning, held to the panel's protocol."""
-    batch = panel.new_batch + panel.memory_batch
+def learning_for(recipe: Config, panel: Panel, strategy: str = "") -> LearningConfig:
+    """Return the recipe's way of learning, or a strategy's, held to the panel's protocol."""
+    strategy = strategy or recipe.learning.strategy
+    trait = STRATEGIES[parts_of(strategy)[0]]
+    mixes = trait.remembers and trait.continues
+    batches = BATCHES_PER_STEP if panel.online else 1
+    batch = batches * (panel.new_batch + panel.memory_batch)
     return dataclasses.replace(
         recipe.learning,
+        strategy=strategy,
         steps=1,
         passes=panel.epochs,
         batch_size=batch,
-        replay_share=panel.memory_batch / batch,
-        stream=panel.online,
+        replay_share=panel.memory_batch / (panel.new_batch + panel.memory_batch) * mixes,
+        rehearsal=recipe.learning.rehearsal * mixes,
+        stream=panel.online and mixes,
         buffer=dataclasses.replace(recipe.learning.buffer, capacity=panel.buffer),
     )

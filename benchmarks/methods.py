@@ -12,6 +12,7 @@ from typing import Protocol
 
 from benchmarks.panels import Stream
 from holdfast.errors import ConfigError
+from holdfast.learning.combinations import parts_of
 from holdfast.records import Floats, Ids, Images
 
 METHODS = {
@@ -53,11 +54,17 @@ class Method(Protocol):
 def find_method(name: str) -> str:
     """Return where a method lives, `module:attribute`.
 
+    `holdfast:STRATEGY` is Holdfast with another strategy than the recipe's.
+
     Raises
     ------
     ConfigError
-        If there is no such method, with what may have been meant.
+        If there is no such method or strategy, with what may have been meant.
     """
+    kind, _, strategy = name.partition(":")
+    if kind == "holdfast" and strategy:
+        parts_of(strategy)
+        return METHODS[kind]
     if name not in METHODS:
         close = difflib.get_close_matches(name, METHODS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(METHODS)}"
@@ -68,5 +75,7 @@ def find_method(name: str) -> str:
 def start_method(name: str, stream: Stream, recipe: Path) -> Method:
     """Return a method that has learned nothing yet."""
     module, _, attribute = find_method(name).partition(":")
-    method: Method = getattr(importlib.import_module(module), attribute)(stream, recipe)
+    build = getattr(importlib.import_module(module), attribute)
+    strategy = name.partition(":")[2]
+    method: Method = build(stream, recipe, strategy) if strategy else build(stream, recipe)
     return method

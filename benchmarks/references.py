@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import TensorDataset
 
-from holdfast.learning.settings import LearningConfig
+from holdfast.learning.settings import LearningConfig, settle
 from holdfast.learning.teaching import ContinualLearner
 from holdfast.model.ensemble import restore_model
 from holdfast.model.inference import Predictions, predict
@@ -81,7 +81,8 @@ class _FineTuned:
         *,
         replay: bool,
     ) -> None:
-        self._network_config, self._config = network_config, learning_config
+        self._network_config = network_config
+        self._config = settle(learning_config, network_config)
         self._rng = generator(seed, "reference", "stock" if replay else "naive")
         self._network: Network | None = None
         self._num_learned = 0
@@ -130,7 +131,7 @@ class _FineTuned:
             model=network,
             optimizer=torch.optim.AdamW(
                 network.parameters(),
-                lr=config.optimizer.learning_rate,
+                lr=config.optimizer.highest_rate,
                 weight_decay=config.optimizer.weight_decay,
             ),
             criterion=torch.nn.CrossEntropyLoss(),

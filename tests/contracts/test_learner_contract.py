@@ -386,7 +386,7 @@ def test_learn_that_diverges_once_goes_on_at_half_the_rate(digits, monkeypatch):
     state = _learner("replay", steps=30).learn(
         None, _experience(digits, 1, _rows(digits, [0, 1], 10)), np.random.default_rng(0)
     )
-    assert state.header["learning_rate"] == OptimizerConfig().learning_rate / 2
+    assert state.header["learning_rate"] == NETWORK.suited_rate / 2
     assert all(np.isfinite(value).all() for value in state.tensors.values())
 
 

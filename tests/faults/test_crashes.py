@@ -140,7 +140,9 @@ def test_round_killed_after_its_last_phase_is_finished(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failpoint", ["learn:step-3", "learn:saved", "promote:recording", "consensus:worked"])
+@pytest.mark.parametrize(
+    "failpoint", ["learn:step-3", "learn:saved", "promote:recording", "consensus:worked"]
+)
 def test_later_round_killed_ends_like_an_undisturbed_one(
     failpoint: str, tiny_project: Callable[[], Path], two_rounds: Path
 ) -> None:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from holdfast.learning.parts import Part, Update
 
-
 # Steps between looks at the weights, which cost as much as a tenth of a small network's step;
 # neighbors in so long an average are alike.
 EVERY = 4

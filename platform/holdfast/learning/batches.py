@@ -18,6 +18,7 @@ from torch import Tensor
 
 from holdfast.learning import augmentation
 from holdfast.learning.losses import build_loss, soft_targets
+from holdfast.learning.material import Material
 from holdfast.learning.memory import MemoryStream
 from holdfast.learning.parts import Batch, Part, Update
 from holdfast.learning.sampling import BatchSampler, Turns
@@ -30,14 +31,18 @@ from holdfast.records import Ids
 _AHEAD = 2
 
 
-def num_steps(config: LearningConfig, num_new: int, num_all: int) -> tuple[int, int]:
+def num_steps(config: LearningConfig, material: Material) -> tuple[int, int]:
     """Return the steps of an update with new samples, and the steps in all.
 
     The budget is divided between both kinds, and grows where the samples could not pass in it.
+    Where the buffer holds all there is and all is drawn as one, rehearsal is nothing else.
     """
     new, replayed = parts_of_batch(config)
-    passing = math.ceil(config.passes * (num_new if replayed else num_all) / new)
-    rehearsal = 0.0 if config.stream else config.rehearsal
+    drawable_n = material.trust_n > 0
+    waiting = drawable_n & material.new_n if replayed else drawable_n
+    passing = math.ceil(config.passes * int(waiting.sum()) / new)
+    one = config.stream or (not replayed and len(material.memory_rows) == len(material))
+    rehearsal = 0.0 if one else config.rehearsal
     first = max(round(config.steps * (1 - rehearsal)), passing, 1)
     return first, round(first / (1 - rehearsal))
 

@@ -176,7 +176,7 @@ class InterferenceRetrieval(Part):
 def _harm(update: Update, new: Batch, rows_b: Tensor) -> Tensor:
     """Return by how much a virtual step raises the cross-entropy of rows, in nats."""
     slopes = _gradients(update, new.images_bchw, new.targets_bk, new.trust_b)
-    rate = update.config.optimizer.learning_rate
+    rate = update.config.optimizer.highest_rate
     images, columns = update.material.pixels(rows_b), update.material.columns(rows_b)
     with torch.no_grad(), evaluating(update.network):
         ahead = {key: weight - rate * slopes[key] for key, weight in update.weights().items()}

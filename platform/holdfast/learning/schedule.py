@@ -45,10 +45,10 @@ def rate(config: OptimizerConfig, step: int, steps: int, samples_seen: int) -> f
     if not 0 <= step < steps:
         raise ValueError(f"step {step} is not one of {steps}")
     if config.schedule == "constant":
-        return config.learning_rate
+        return config.highest_rate
     if config.schedule == "samples_seen":
         factor: float = FIRST_RATE * DECAY ** (samples_seen // DECAY_SAMPLES)
-        return config.learning_rate * factor
+        return config.highest_rate * factor
     rise = min(1.0, (step + 1) / (WARM_UP * steps))
     fall = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
-    return config.learning_rate * rise * fall
+    return config.highest_rate * rise * fall

@@ -23,7 +23,7 @@ from holdfast.learning.material import Material
 from holdfast.learning.parts import Part, Update
 from holdfast.learning.resume import Position, capture, fingerprint, restore
 from holdfast.learning.schedule import rate
-from holdfast.learning.settings import LearningConfig
+from holdfast.learning.settings import LearningConfig, settle
 from holdfast.learning.two_stage import stage_of
 from holdfast.model.network import Network, build_network, resolve_device, restore_network
 from holdfast.model.spec import NetworkConfig
@@ -54,7 +54,7 @@ class ContinualLearner:
 
     def __init__(self, network_config: NetworkConfig, learning_config: LearningConfig) -> None:
         self._network_config = network_config
-        self._config = learning_config
+        self._config = settle(learning_config, network_config)
         self._way, self._holds = parts_of(learning_config.strategy)
         self._trait = STRATEGIES[self._way]
 
@@ -107,10 +107,7 @@ class ContinualLearner:
         parts = build_parts(self._config, (self._way, *self._holds), state, update.device)
         for part in parts:
             part.begin(update)
-        drawable_n = update.material.trust_n > 0
-        update.rehearses_from, update.steps = num_steps(
-            self._config, int((drawable_n & update.material.new_n).sum()), int(drawable_n.sum())
-        )
+        update.rehearses_from, update.steps = num_steps(self._config, update.material)
         batches = Batches(update, parts)
         update.optimizer = self._optimizer(update.network, parts)
         before = 0 if state is None else int(state.header["samples_seen"])
@@ -123,7 +120,7 @@ class ContinualLearner:
         learned = keep(update, parts, merged, state, experience, self._network_config)
         header = {
             "strategy": self._config.strategy,
-            "learning_rate": factor * self._config.optimizer.learning_rate,
+            "learning_rate": factor * self._config.optimizer.highest_rate,
         }
         return LearnerState(tensors=learned.tensors, header=dict(learned.header) | header)
 
@@ -196,11 +193,11 @@ class ContinualLearner:
         # Fused: a fifth of the time for a small network on a CPU, where a step is all overhead.
         if config.name == "adamw":
             return torch.optim.AdamW(
-                weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+                weights, lr=config.highest_rate, weight_decay=config.weight_decay, fused=True
             )
         return torch.optim.SGD(
             weights,
-            lr=config.learning_rate,
+            lr=config.highest_rate,
             weight_decay=config.weight_decay,
             momentum=_MOMENTUM,
             nesterov=True,
@@ -253,7 +250,7 @@ class _Run:
             except FloatingPointError:
                 failed = update.done
                 if self._factor < 1:
-                    lowered = self._factor * update.config.optimizer.learning_rate
+                    lowered = self._factor * update.config.optimizer.highest_rate
                     raise DivergedError(failed, update.steps, lowered) from None
                 self._go_to(self._good)
                 self._factor = 0.5

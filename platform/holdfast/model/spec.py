@@ -11,6 +11,11 @@ SMALL_RESIDUAL = "small_residual"
 MLP = "mlp"
 # Of the networks built in: what the first layer has where nothing is said.
 DEFAULT_WIDTHS = {SMALL_RESIDUAL: 16, MLP: 400}
+# Highest learning rates of AdamW that suit them: settled on digits of 8x8 pixels, and on MNIST (at
+# .006 the flat network ends .015 lower). Convolutions with norms bear more.
+SUITED_RATES = {SMALL_RESIDUAL: 6e-3, MLP: 2e-3}
+# The rate most pretrained networks are fine-tuned with, or less.
+OTHER_RATE = 1e-3
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -89,6 +94,11 @@ class NetworkConfig:
     def first_width(self) -> int:
         """Width of the first layer of a network built in."""
         return DEFAULT_WIDTHS[self.name] if self.width is None else self.width
+
+    @property
+    def suited_rate(self) -> float:
+        """Highest learning rate of AdamW that suits the network."""
+        return SUITED_RATES.get(self.name, OTHER_RATE)
 
     def _check_width(self) -> None:
         if self.width is None:

@@ -12,7 +12,7 @@ from holdfast.learning.losses import soft_targets
 from holdfast.learning.material import Material
 from holdfast.learning.parts import Batch, Update
 from holdfast.learning.replay import Buffer
-from holdfast.learning.settings import LearningConfig
+from holdfast.learning.settings import LearningConfig, settle
 from holdfast.model.network import build_network
 from holdfast.model.spec import NetworkConfig
 
@@ -44,7 +44,7 @@ def _update(labels, new, *, network=None, num_old=0, trust=None, logits=None, **
         logits_nk=np.zeros((num, 0), np.float32) if logits is None else np.float32(logits),
     )
     update = Update(
-        config=LearningConfig(**settings),
+        config=settle(LearningConfig(**settings), NetworkConfig(name="mlp")),
         network=network,
         num_old=num_old,
         material=Material(merged, np.array(new, np.int64), network.class_ids, CPU),

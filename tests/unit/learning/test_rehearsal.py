@@ -164,7 +164,7 @@ def test_interference_retrieval_takes_those_a_step_harms_most(small):
     # Three times seven candidates are all twenty.
     with torch.no_grad():
         for weight, slope in zip(update.network.parameters(), own, strict=True):
-            weight -= update.config.optimizer.learning_rate * slope
+            weight -= update.config.optimizer.highest_rate * slope
     harm = np.array([_loss(update, [row]) for row in range(20)]) - before
     assert found.tolist() == np.argsort(-harm)[:7].tolist()
 
