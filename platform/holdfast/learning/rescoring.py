@@ -19,12 +19,17 @@ LEAST_BELIEF = 0.1
 
 
 def rescore(buffer: Buffer, pred_probs_nk: NDArray[np.floating], class_ids_k: Ids) -> Buffer:
-    """Return the buffer with weights of trust times belief in each label.
+    """Return the buffer with labels that were doubted trusted less where belief is low.
 
     Belief is the self-confidence as a share of what is usual for the class, at most 1 and at
     least `LEAST_BELIEF`: a class that the network knows poorly as a whole (rare, or new)
     loses nothing by it, only those of its exemplars that the network doubts more than the
-    others. Classes that the network does not know keep their trust.
+    others. It counts as far as the label was doubted: weight = trust * (1 - doubt * (1 -
+    belief)), with doubt = 1 - trust. A label that a person confirmed stays as it is, however
+    hard the network finds it. Classes that the network does not know keep their trust.
+
+    Counting belief in full instead cost digits .01 of macro-F1 and clean MNIST .002 of
+    accuracy, for nothing where 40 % of labels are wrong (2 seeds each).
 
     Parameters
     ----------
@@ -73,7 +78,8 @@ def rescore(buffer: Buffer, pred_probs_nk: NDArray[np.floating], class_ids_k: Id
     usual = usual_k[columns]
     belief_n = np.ones(len(buffer))
     belief_n[rows] = np.divide(confidence, usual, out=np.ones(len(rows)), where=usual > 0)
-    weights = buffer.trust_n * np.clip(belief_n, LEAST_BELIEF, 1)
+    doubt_n = 1 - buffer.trust_n
+    weights = buffer.trust_n * (1 - doubt_n * (1 - np.clip(belief_n, LEAST_BELIEF, 1)))
     return replace(buffer, weights_n=weights.astype(np.float32))
 
 

@@ -42,20 +42,28 @@ def test_rescore_of_equal_belief_changes_nothing():
 def test_rescore_twice_is_rescoring_once():
     labels, ids = [4] * 6, np.array([4, 5])
     probs = _probs(labels, ids, [0.9, 0.9, 0.8, 0.9, 0.4, 0.05])
-    once = rescore(_buffer(labels), probs, ids)
+    once = rescore(_buffer(labels, [0.5] * 6), probs, ids)
     twice = rescore(once, probs, ids)
     assert once.weights_n.tobytes() == twice.weights_n.tobytes()
     sure = rescore(twice, _probs(labels, ids, [0.9] * 6), ids)
-    assert np.allclose(sure.weights_n, 1)
+    assert np.allclose(sure.weights_n, 0.5)
 
 
-def test_rescore_lowers_the_doubted_and_never_below_the_least_belief():
+def test_rescore_lowers_doubted_labels_as_far_as_they_were_doubted():
     labels, ids = [0] * 10 + [1] * 10, np.array([0, 1])
     confidence = [0.9] * 9 + [0.0] + [0.9] * 9 + [0.5]
-    weights = rescore(_buffer(labels), _probs(labels, ids, confidence), ids).weights_n
-    assert weights[9] == np.float32(LEAST_BELIEF)
-    assert 0.5 < weights[19] < 0.7
-    assert weights[:9].min() == 1 and weights[10:19].min() == 1
+    buffer = _buffer(labels, [0.5] * 20)
+    weights = rescore(buffer, _probs(labels, ids, confidence), ids).weights_n
+    assert weights[9] == pytest.approx(0.5 * (1 - 0.5 * (1 - LEAST_BELIEF)))
+    assert weights[9] < weights[19] < 0.5
+    assert weights[:9].min() == 0.5 and weights[10:19].min() == 0.5
+
+
+def test_rescore_leaves_confirmed_labels_alone_however_hard_they_are():
+    labels, ids = [0] * 9 + [1], np.array([0, 1])
+    buffer = _buffer(labels, [0.6] * 4 + [1.0] * 6)
+    again = rescore(buffer, _probs(labels, ids, [0.9] * 8 + [0.0, 0.1]), ids)
+    assert again.weights_n[4:].tolist() == [1.0] * 6
 
 
 def test_rescore_of_a_class_the_network_hardly_knows_keeps_its_trust():
@@ -93,7 +101,7 @@ def test_rescore_before_shrinking_makes_the_buffer_purer():
     wrong = rng.random(400) < 0.3
     labels, ids = np.where(wrong, 1 - truth, truth), np.array([0, 1])
     confidence = np.where(wrong, 0.15, 0.85)
-    buffer = _buffer(labels)
+    buffer = _buffer(labels, np.full(400, 0.4))
     purity = [
         describe_buffer(kept, 60, truth[kept.sample_ids_n])["purity"]
         for kept in (
@@ -101,7 +109,7 @@ def test_rescore_before_shrinking_makes_the_buffer_purer():
             shrink(rescore(buffer, _probs(labels, ids, confidence), ids), 60),
         )
     ]
-    assert purity[1] > purity[0] + 0.1
+    assert purity[1] > purity[0] + 0.05
 
 
 def test_rescore_with_probabilities_of_another_shape_is_an_error():
