@@ -155,10 +155,6 @@ def replay_plugin(panel: Any, policy: Any) -> Any:
 class OracleDropMethod(ReplayMethod):
     """Plain replay on the samples whose label is right: the ceiling of dropping."""
 
-    def epochs(self) -> int:
-        """Return the passes over what an update trains on."""
-        return self.panel.epochs
-
     def choose(self, rows: Ids) -> Ids:
         """Return the rows whose given label is the true one."""
         return rows[self.stream.labels_n[rows] == self.stream.true_labels_n[rows]]

@@ -112,7 +112,7 @@ def _rescored(update: Update, kept: Buffer, network_config: NetworkConfig) -> Bu
     """Return the exemplars with the trust in them looked at again, and with their answers."""
     said = predict(update.network, kept.images_nchw, config=network_config)
     kept = rescore(kept, said.pred_probs_nk, said.class_ids_k)
-    if "der" not in update.config.strategy.split("+"):
+    if not _remembers_answers(update.config):
         return kept
     # A logit is a log-probability up to a constant per sample; the mean of the logits of a
     # linear head is not kept by training, so nothing is lost by choosing it to be 0.
@@ -128,5 +128,9 @@ def _rescored(update: Update, kept: Buffer, network_config: NetworkConfig) -> Bu
 def capacity_of(config: LearningConfig, merged: Buffer, num_classes: int) -> int:
     """Return how many exemplars the buffer may hold."""
     shape = merged.images_nchw.shape[1:]
-    answers = num_classes if "der" in parts_of(config.strategy)[0] else 0
+    answers = num_classes if _remembers_answers(config) else 0
     return replay.capacity_of(config.buffer, shape, answers)  # type: ignore[arg-type]  # three of four
+
+
+def _remembers_answers(config: LearningConfig) -> bool:
+    return parts_of(config.strategy)[0] == "der"

@@ -7,7 +7,7 @@ The defaults were settled on long-tailed handwritten digits with a fifth of the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from holdfast.errors import ConfigError
 from holdfast.learning.combinations import check_strategy
@@ -126,7 +126,7 @@ class ConsolidationConfig:
         _at_least(self, prefix, samples=1)
 
 
-LOSSES = (
+LossName = Literal[
     "cross_entropy",
     "class_weighted",
     "effective_number",
@@ -134,7 +134,8 @@ LOSSES = (
     "balanced_softmax",
     "logit_adjustment",
     "ldam",
-)
+]
+LOSSES: tuple[str, ...] = get_args(LossName)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,15 +181,7 @@ class ImbalanceConfig:
         embeddings; 0 is off.
     """
 
-    loss: Literal[
-        "cross_entropy",
-        "class_weighted",
-        "effective_number",
-        "focal",
-        "balanced_softmax",
-        "logit_adjustment",
-        "ldam",
-    ] = "cross_entropy"
+    loss: LossName = "cross_entropy"
     focal_gamma: float = 2.0
     sampling: Literal["systematic", "weighted", "progressive"] = "systematic"
     class_balance: float = 1.0

@@ -118,11 +118,8 @@ class ContinualLearner:
             run = _Run(self, update, parts, batches, experience.number, before)
             factor = run.to_the_end(key, progress, snapshots)
         learned = keep(update, parts, merged, state, experience, self._network_config)
-        header = {
-            "strategy": self._config.strategy,
-            "learning_rate": factor * self._config.optimizer.highest_rate,
-        }
-        return LearnerState(tensors=learned.tensors, header=dict(learned.header) | header)
+        highest_rate = {"learning_rate": factor * self._config.optimizer.highest_rate}
+        return LearnerState(tensors=learned.tensors, header=dict(learned.header) | highest_rate)
 
     def _update(
         self,
