@@ -5,12 +5,12 @@ Shape suffixes: n samples, k classes, c channels, h rows, w columns.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from pathlib import Path
 from typing import Protocol
 
 from benchmarks.panels import Stream
+from holdfast.catalog import suggestion
 from holdfast.errors import ConfigError
 from holdfast.learning.combinations import parts_of
 from holdfast.records import Floats, Ids, Images
@@ -66,9 +66,7 @@ def find_method(name: str) -> str:
         parts_of(strategy)
         return METHODS[kind]
     if name not in METHODS:
-        close = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(METHODS)}"
-        raise ConfigError(f"there is no method {name!r}; {hint}")
+        raise ConfigError(f"there is no method {name!r}; {suggestion(name, METHODS)}")
     return METHODS[name]
 
 

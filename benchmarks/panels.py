@@ -8,13 +8,13 @@ Shape suffixes: n training samples, m test samples, k classes, h rows, w columns
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.sources import Source
 from benchmarks.world import to_nchw
+from holdfast.catalog import suggestion
 from holdfast.errors import ConfigError
 from holdfast.records import Ids, Images
 from holdfast.seeds import generator
@@ -134,9 +134,7 @@ def find_panel(name: str) -> Panel:
         If there is none, with what may have been meant.
     """
     if name not in PANELS:
-        close = difflib.get_close_matches(name, PANELS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(PANELS)}"
-        raise ConfigError(f"there is no panel {name!r}; {hint}")
+        raise ConfigError(f"there is no panel {name!r}; {suggestion(name, PANELS)}")
     return PANELS[name]
 
 
