@@ -39,7 +39,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 lock:
-	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --no-header --quiet \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --extra bench --no-header --quiet \
 		--output-file requirements.lock pyproject.toml
 
 clean:
