@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.balance import rare_classes
 from holdfast.errors import ConfigError
 from holdfast.evaluation.flips import negative_flips
-from holdfast.evaluation.metrics import rare_classes
 from holdfast.evaluation.pairing import (
     Pairs,
     bootstrap,

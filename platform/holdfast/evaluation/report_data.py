@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from holdfast.data.balance import rare_classes, rare_line
 from holdfast.evaluation.continual import Recalls, forgetting_over_rounds, recall_over_rounds
 from holdfast.evaluation.gate import Verdict
-from holdfast.evaluation.metrics import Metrics, rare_classes, rare_line, rare_recall
+from holdfast.evaluation.metrics import Metrics, rare_recall
 from holdfast.evaluation.retention import RecallChange, RoundPairs
 from holdfast.records import DatasetVersion, Ids
 

@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from holdfast.data.balance import rare_classes
 from holdfast.learning.evaluating import evaluating
 from holdfast.learning.material import Material
 from holdfast.learning.parts import Part, Update
 from holdfast.model.network import Network
-from holdfast.records import Floats, Ids
+from holdfast.records import Ids
 
 SHARE = 5  # one sample in so many is set aside
 MEASURES = 10  # in an update
 TRUSTED = 0.5  # labels below are no measure of anything
-RARE = 0.5  # of an equal share of the samples
 _BATCH = 256
 
 
@@ -61,7 +61,9 @@ class EarlyStopping(Part):
         counts_k = np.bincount(trusted_n + 1, minlength=material.num_classes + 1)[1:]
         measured_k = np.zeros(material.num_classes, np.bool_)
         measured_k[material.positions_n[self._rows_v]] = True
-        rare_k = measured_k & rare_classes(counts_k)
+        rare_k = counts_k > 0
+        rare_k[rare_k] = rare_classes(counts_k[rare_k])
+        rare_k &= measured_k
         chosen_k = rare_k if rare_k.any() else measured_k
         self._rare_k = torch.from_numpy(chosen_k).to(update.device)
         material.set_aside(self._rows_v)
@@ -131,20 +133,6 @@ def rows_to_set_aside(positions_n: Ids, sample_ids_n: Ids) -> Ids:
     sizes = np.searchsorted(sorted_n, sorted_n, side="right") - firsts
     chosen = (np.arange(len(order)) - firsts < sizes // SHARE) & (sorted_n >= 0)
     return np.sort(order[chosen])
-
-
-def rare_classes(counts_k: Ids | Floats) -> NDArray[np.bool_]:
-    """Return which classes have samples, but fewer than half of an equal share, shape (K,).
-
-    Examples
-    --------
-    >>> rare_classes(np.array([90, 40, 0, 10])).tolist()
-    [False, False, False, True]
-    """
-    present_k = counts_k > 0
-    equal = counts_k.sum() / max(int(present_k.sum()), 1)
-    rare_k: NDArray[np.bool_] = present_k & (counts_k < RARE * equal)
-    return rare_k
 
 
 @torch.no_grad()

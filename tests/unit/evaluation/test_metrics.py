@@ -10,8 +10,6 @@ from holdfast.evaluation.metrics import (
     Metrics,
     measure,
     predict,
-    rare_classes,
-    rare_line,
     rare_recall,
 )
 from holdfast.evaluation.rates import calibration_error, confusion_matrix
@@ -109,22 +107,6 @@ def test_calibration_error_confidence_that_equals_accuracy_is_zero() -> None:
     assert calibration_error(np.full(10, 0.7), correct) == pytest.approx(0.0)
     assert calibration_error(np.full(10, 0.9), correct) == pytest.approx(0.2)
     assert calibration_error(np.array([]), np.array([], bool)) == 0.0
-
-
-def test_rare_classes_balanced_set_has_none() -> None:
-    assert not rare_classes(np.full(7, 12)).any()
-
-
-def test_rare_classes_scaled_counts_stay_the_same() -> None:
-    counts = np.array([400, 90, 41, 0, 200])
-    assert np.array_equal(rare_classes(counts), rare_classes(counts * 1000))
-    assert rare_classes(counts).tolist() == [False, False, True, True, False]
-
-
-def test_rare_classes_without_classes_or_samples_are_none() -> None:
-    assert rare_classes(np.array([], np.int64)).tolist() == []
-    assert rare_line(np.array([], np.int64)) == 0.0
-    assert not rare_classes(np.zeros(3, np.int64)).any()
 
 
 def test_rare_recall_averages_measured_rare_classes_only() -> None:

@@ -6,7 +6,6 @@ import torch
 from holdfast.learning.early_stopping import (
     EarlyStopping,
     mean_recall,
-    rare_classes,
     rows_to_set_aside,
 )
 
@@ -60,12 +59,6 @@ def test_samples_set_aside_are_as_if_drawn_by_chance():
     rows = rows_to_set_aside(np.zeros(5000, np.int64), ids)
     parts = np.bincount(rows // 500, minlength=10)
     assert (np.abs(parts - 100) < 40).all()
-
-
-def test_rare_classes_have_fewer_than_half_of_an_equal_share():
-    assert rare_classes(np.array([100, 34, 33, 0, 33])).tolist() == [False] * 5
-    assert rare_classes(np.array([160, 24, 16, 0])).tolist() == [False, True, True, False]
-    assert rare_classes(np.zeros(3)).tolist() == [False] * 3
 
 
 def test_mean_recall_counts_classes_alike_and_leaves_no_trace(small):
