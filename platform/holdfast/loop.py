@@ -30,7 +30,7 @@ from holdfast.store.rounds import PhaseRecord
 
 # Phase -> module of `holdfast.phases`, imported when the phase runs.
 _HOMES = {
-    "audit": "ask",
+    "audit": "audit",
     "query": "ask",
     "send": "ask",
     "collect": "answers",
