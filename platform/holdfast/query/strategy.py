@@ -6,7 +6,7 @@ Shape suffixes: n candidates, k classes the model knows, d embedding dimensions,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,56 @@ from numpy.typing import NDArray
 from holdfast.records import Floats, Ids
 
 Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Committee:
+    """What several models, or one with its dropout left on, say of each candidate.
+
+    Attributes
+    ----------
+    mean_probs_nk : ndarray of float32, shape (N, K)
+        Mean over members of their probabilities; rows sum to 1.
+    votes_nk : ndarray of a number, shape (N, K)
+        Members whose most probable class this is; every row sums to the number of members.
+    expected_entropy_n : ndarray, shape (N,)
+        Mean over members of the entropy of their probabilities, in nats.
+    mean_kl_n, max_kl_n : ndarray, shape (N,)
+        Mean and largest Kullback-Leibler divergence of a member from the mean, in nats.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+    """
+
+    mean_probs_nk: Floats
+    votes_nk: NDArray[Any]
+    expected_entropy_n: NDArray[Any]
+    mean_kl_n: NDArray[Any]
+    max_kl_n: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        shape = self.mean_probs_nk.shape
+        if self.votes_nk.shape != shape:
+            raise ValueError(f"votes should be {shape}, not {self.votes_nk.shape}")
+        for name in ("expected_entropy_n", "mean_kl_n", "max_kl_n"):
+            found = getattr(self, name).shape
+            if found != shape[:1]:
+                raise ValueError(f"{name} should be {shape[:1]}, not {found}")
+
+    def __len__(self) -> int:
+        return len(self.mean_probs_nk)
+
+    def take(self, rows: Ids) -> Committee:
+        """Return what is said of some candidates, in the order of `rows`."""
+        return Committee(
+            mean_probs_nk=self.mean_probs_nk[rows],
+            votes_nk=self.votes_nk[rows],
+            expected_entropy_n=self.expected_entropy_n[rows],
+            mean_kl_n=self.mean_kl_n[rows],
+            max_kl_n=self.max_kl_n[rows],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +82,8 @@ class Candidates:
         Labels on record per column.
     labeled_embeddings_md : ndarray of float32, shape (M, D)
         Of the samples that have a label; M may be 0.
+    committee : Committee or None
+        Only strategies that measure disagreement read it.
 
     Raises
     ------
@@ -45,6 +97,7 @@ class Candidates:
     embeddings_nd: Floats
     labeled_counts_k: Ids
     labeled_embeddings_md: Floats
+    committee: Committee | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.sample_ids_n), len(self.class_ids_k)
@@ -54,6 +107,9 @@ class Candidates:
             raise ValueError(f"{n} candidates but {len(self.embeddings_nd)} embeddings")
         if len(self.labeled_counts_k) != k:
             raise ValueError(f"{k} classes but {len(self.labeled_counts_k)} label counts")
+        if self.committee is not None and self.committee.mean_probs_nk.shape != (n, k):
+            found = self.committee.mean_probs_nk.shape
+            raise ValueError(f"the committee's probabilities should be {(n, k)}, not {found}")
 
     def __len__(self) -> int:
         return len(self.sample_ids_n)
@@ -83,6 +139,27 @@ class RandomStrategy:
     def scores(self, candidates: Candidates, rng: np.random.Generator) -> Scores:
         """Return uniform scores in [0, 1)."""
         return rng.random(len(candidates))
+
+
+def ranks(values_n: NDArray[Any]) -> Scores:
+    """Return the share of the other values that each value exceeds; time O(n log n).
+
+    A rank, unlike the value itself, has the same spread in every pool, and one outlier
+    does not press all others to zero.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        In [0, 1]; 0 = lowest, 1 = highest where nothing equals it. Equal values have equal
+        ranks, so permuting values permutes ranks. All 0.0 for a single value.
+
+    Examples
+    --------
+    >>> ranks(np.array([5.0, 900.0, 7.0])).tolist()
+    [0.0, 1.0, 0.5]
+    """
+    order = np.sort(values_n)
+    return np.searchsorted(order, values_n, side="left") / max(len(values_n) - 1, 1)
 
 
 def top_n(scores_n: Scores, num: int, rng: np.random.Generator) -> Ids:
