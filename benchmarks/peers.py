@@ -9,18 +9,16 @@ Shape suffixes: n samples, k classes, c channels, h rows, w columns.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from benchmarks.panels import Stream
 from benchmarks.plain import LEARNING_RATE, build_mlp, probabilities, tensor_bytes
+from benchmarks.stock_data import quiet, stock_dataset
 from holdfast.records import Floats, Ids, Images
 from holdfast.seeds import generator, integer_seed
 
@@ -28,8 +26,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline
     from avalanche.benchmarks.scenarios.online import split_online_stream
-    from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset
-    from avalanche.benchmarks.utils.flat_data import ConstantSequence
     from avalanche.training.plugins import EvaluationPlugin, EWCPlugin, GDumbPlugin, ReplayPlugin
     from avalanche.training.storage_policy import ClassBalancedBuffer, ReservoirSamplingBuffer
     from avalanche.training.supervised import DER, ER_ACE, Naive
@@ -47,10 +43,12 @@ class StockMethod:
         torch.manual_seed(self._seed)
         self.model = build_mlp(stream)
         self._seen_classes: set[int] = set()
-        with _quiet():
+        with quiet():
             # Subsets of one set, as its own benchmarks are: it is several times slower where
             # exemplars come from several sets.
-            whole = _dataset(stream)
+            whole = stock_dataset(
+                torch.from_numpy(stream.images_nchw), torch.from_numpy(stream.labels_n)
+            )
             datasets = [whole.subset(rows.tolist()) for rows in map(self.choose, stream.parts)]
             benchmark = with_classes_timeline(benchmark_from_datasets(train=datasets))
             self._experiences = list(benchmark.train_stream)
@@ -92,7 +90,7 @@ class StockMethod:
         """Train on one experience, or on its batches of an online stream."""
         experience = self._experiences[number - 1]
         self._seen_classes.update(int(k) for k in experience.classes_in_this_experience)
-        with _quiet():
+        with quiet():
             if self.panel.online and self.learns_online:
                 batches = split_online_stream(
                     [experience], experience_size=self.panel.new_batch, shuffle=False
@@ -210,27 +208,5 @@ class SeparateEwcMethod(StockMethod):
         return super().state_bytes() + tensor_bytes(kept)
 
 
-def _dataset(stream: Stream) -> Any:
-    targets = torch.from_numpy(stream.labels_n)
-    return TaskAwareSupervisedClassificationDataset(
-        [TensorDataset(torch.from_numpy(stream.images_nchw), targets)],
-        data_attributes=[
-            DataAttribute(targets.tolist(), "targets"),
-            DataAttribute(
-                ConstantSequence(0, len(targets)), "targets_task_labels", use_in_getitem=True
-            ),
-        ],
-    )
-
-
 def _bytes(value: Any) -> int:
     return value.element_size() * value.numel() if isinstance(value, Tensor) else 8
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Avalanche's deprecations and its missing loggers from the screen."""
-    # Recorded, not ignored: Avalanche lifts the filter to announce its deprecations.
-    with warnings.catch_warnings(record=True):
-        warnings.simplefilter("always")
-        yield

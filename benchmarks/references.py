@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import TensorDataset
 
+from benchmarks.stock_data import quiet, stock_dataset
 from holdfast.learning.settings import LearningConfig, settle
 from holdfast.learning.teaching import ContinualLearner
 from holdfast.model.ensemble import restore_model
@@ -28,7 +28,6 @@ from holdfast.seeds import generator, integer_seed
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from avalanche.benchmarks.scenarios import DatasetExperience
-    from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset
     from avalanche.core import SupervisedPlugin
     from avalanche.training.plugins import EvaluationPlugin, ReplayPlugin
     from avalanche.training.storage_policy import ClassBalancedBuffer
@@ -106,17 +105,8 @@ class _FineTuned:
         network = self._grown(images_nchw, labels_n)
         place = {class_id: k for k, class_id in enumerate(network.class_ids)}
         targets = torch.tensor([place[int(label)] for label in labels_n])
-        data = TensorDataset(torch.from_numpy(images_nchw).float() / 255, targets)
-        dataset = TaskAwareSupervisedClassificationDataset(
-            [data],
-            data_attributes=[
-                DataAttribute(targets.tolist(), "targets"),
-                DataAttribute([0] * len(targets), "targets_task_labels", use_in_getitem=True),
-            ],
-        )
-        # Recorded, not ignored: Avalanche lifts the filter to announce its deprecations.
-        with warnings.catch_warnings(record=True):
-            warnings.simplefilter("always")
+        dataset = stock_dataset(torch.from_numpy(images_nchw).float() / 255, targets)
+        with quiet():
             if self._strategy is None:
                 self._strategy = self._build(network)
             self._strategy.train(
