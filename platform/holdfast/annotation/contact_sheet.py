@@ -1,4 +1,4 @@
-"""One page that shows a query's images, what the model takes them for, and why it asks."""
+"""Pages that show a query's images, what the model takes them for, and why it asks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import html
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import Template
 
 from PIL import Image, UnidentifiedImageError
@@ -59,12 +59,80 @@ def render(
     ValueError
         If cards and images differ in number.
     """
-    rows = zip(cards, images, strict=True)
+    return _page(
+        heading="What is this?",
+        title=f"Round {query.round_number}",
+        subtitle=_subtitle(query, len(cards)),
+        how=f"The cards stand in the order of the rows of <code>{html.escape(csv_name)}</code>. "
+        "Write the class of each image into that file's last column, <code>label</code>; write "
+        "<code>?</code> where you cannot tell, and leave a row empty to answer it later. Then run "
+        "<code>holdfast run</code> again.",
+        class_names=class_names,
+        cards=cards,
+        bodies=[
+            _card(number, card, data)
+            for number, (card, data) in enumerate(zip(cards, images, strict=True), start=1)
+        ],
+    )
+
+
+def render_preview(
+    query: Query,
+    cards: Sequence[Card],
+    images: Sequence[bytes],
+    class_names: Sequence[str],
+    *,
+    formula: str,
+) -> str:
+    """Return a self-contained HTML page of what would be asked, each card with its score's parts.
+
+    Parameters
+    ----------
+    query : Query
+        Whose items the cards are of, in its order.
+    images : sequence of bytes
+        As for `render`.
+    formula : str
+        What the score of new samples is made of.
+
+    Raises
+    ------
+    ValueError
+        If items, cards and images differ in number.
+    """
+    rows = zip(query.items, cards, images, strict=True)
+    return _page(
+        heading="What would be asked",
+        title=f"Round {query.round_number}",
+        subtitle=_subtitle(query, len(cards)),
+        how="A preview: nothing was sent and nothing recorded. New samples are scored by "
+        f"<code>{html.escape(formula)}</code>; each card shows its score and the parts of it.",
+        class_names=class_names,
+        cards=cards,
+        bodies=[
+            _card(number, card, data, _score(item.score, item.parts))
+            for number, (item, card, data) in enumerate(rows, start=1)
+        ],
+    )
+
+
+def _page(
+    *,
+    heading: str,
+    title: str,
+    subtitle: str,
+    how: str,
+    class_names: Sequence[str],
+    cards: Sequence[Card],
+    bodies: Sequence[str],
+) -> str:
+    """Fill the page in; `how` is HTML, all else text."""
     counts = Counter(card.reason for card in cards)
     return _PAGE.substitute(
-        title=html.escape(f"Round {query.round_number}"),
-        subtitle=_subtitle(query, len(cards)),
-        csv=html.escape(csv_name),
+        heading=html.escape(heading),
+        title=html.escape(title),
+        subtitle=html.escape(subtitle),
+        how=how,
         classes="".join(f"<code>{html.escape(name)}</code>" for name in class_names),
         classes_hidden="" if class_names else " hidden",
         legend="".join(
@@ -72,9 +140,7 @@ def render(
             for reason, text in LEGEND.items()
             if counts[reason]
         ),
-        cards="".join(
-            _card(number, card, data) for number, (card, data) in enumerate(rows, start=1)
-        ),
+        cards="".join(bodies),
     )
 
 
@@ -83,7 +149,16 @@ def _subtitle(query: Query, num_cards: int) -> str:
     return samples if query.batch == 1 else f"{samples}, question {query.batch}"
 
 
-def _card(number: int, card: Card, data: bytes) -> str:
+def _score(score: float, parts: Mapping[str, float]) -> str:
+    rows = "".join(
+        f"<tr><th>{html.escape(name.replace('_', ' '))}</th><td>{value:.3f}</td>"
+        f'<td class="bar"><i style="width:{100 * min(max(value, 0.0), 1.0):.0f}%"></i></td></tr>'
+        for name, value in [("score", score), *parts.items()]
+    )
+    return f'<table class="parts">{rows}</table>'
+
+
+def _card(number: int, card: Card, data: bytes, extra: str = "") -> str:
     guess = (
         '<p class="guess none">No guess yet</p>'
         if card.guess is None
@@ -103,7 +178,7 @@ def _card(number: int, card: Card, data: bytes) -> str:
         f'<div class="text"><p class="tag"><span class="dot {card.reason}"></span>'
         f"{html.escape(REASONS[card.reason])}</p>"
         f'<p class="small">{heading}</p>{guess}{record}'
-        f'<p class="why">{html.escape(card.why)}</p>'
+        f'<p class="why">{html.escape(card.why)}</p>{extra}'
         f'<p class="uid" title="{html.escape(card.uid)}">{source}{html.escape(card.uid[:12])}</p>'
         "</div></article>"
     )
@@ -132,7 +207,7 @@ def _picture(number: int, data: bytes) -> str:
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title: what is this?</title>
+<title>$title: $heading</title>
 <style>
 :root { color-scheme: light dark; --back: #f5f5f3; --card: #fff; --ink: #1c1e21; --soft: #6a6f76;
   --line: #e2e2de; --well: #ecece8; --suspect: #c8453b; --uncertain: #2f6fd0;
@@ -184,14 +259,20 @@ code { font: 13px/1 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; co
 .card.disagreement .meter i { background: var(--disagreement); }
 .card.random .meter i { background: var(--random); }
 .why { margin-top: 4px; }
+.parts { width: 100%; margin-top: 8px; border-collapse: collapse; font-size: 12px;
+  color: var(--soft); font-variant-numeric: tabular-nums; }
+.parts th { text-align: left; font-weight: 400; white-space: nowrap; padding: 1px 8px 1px 0; }
+.parts td { text-align: right; } .parts tr:first-child { color: var(--ink); }
+.parts tr:first-child th { font-weight: 600; }
+.parts .bar { width: 40%; padding-left: 8px; }
+.parts .bar i { display: block; height: 5px; border-radius: 3px; background: var(--line); }
+.parts tr:first-child .bar i { background: var(--soft); }
 .uid { margin-top: auto; padding-top: 10px; font-size: 12px; overflow: hidden;
   text-overflow: ellipsis; white-space: nowrap; }
 @media print { body { background: #fff; padding: 0; } .card { border-color: #bbb; } }
 </style></head><body><main>
-<header><h1>What is this? <span>$title · $subtitle</span></h1>
-<p class="how">The cards stand in the order of the rows of <code>$csv</code>. Write the class of
-each image into that file's last column, <code>label</code>; write <code>?</code> where you cannot
-tell, and leave a row empty to answer it later. Then run <code>holdfast run</code> again.</p>
+<header><h1>$heading <span>$title · $subtitle</span></h1>
+<p class="how">$how</p>
 <p class="classes"$classes_hidden><span>Classes</span>$classes</p>
 <ul class="legend">$legend</ul></header>
 <section class="cards">$cards</section>
