@@ -19,13 +19,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from holdfast.errors import BusyError, ConfigError, LedgerError, PoolExhaustedError
+from holdfast.errors import BusyError, LedgerError
 from holdfast.failpoints import reach
-from holdfast.phases.pool import read_pool
+from holdfast.phases.pool import check_ready
 from holdfast.phases.turn import PhaseResult, Progress, Turn
 from holdfast.project import Project
 from holdfast.records import DatasetVersion, Promotion
-from holdfast.store import labels, models, rounds, samples
+from holdfast.store import labels, models, rounds
 from holdfast.store.rounds import PhaseRecord
 
 # Phase -> module of `holdfast.phases`, imported when the phase runs.
@@ -116,20 +116,8 @@ def open_round(project: Project) -> int:
         newest = rounds.newest(connection)
         if newest is not None and newest.state == "open":
             return newest.number
-        counts = samples.counts(connection)
-        if counts["train"] + counts["holdout"] == 0:
-            raise ConfigError("there are no images yet; run `holdfast ingest PATH` first")
         labels.add_classes(connection, project.config.data.classes)
-        names = labels.class_names(connection)
-        if len(names) < 2:
-            known = f"only the class {names[0]}" if names else "no class"
-            raise ConfigError(
-                f"{known} is known but a classifier needs two or more; list them in "
-                "data.classes or ingest labeled images"
-            )
-        askable = read_pool(connection).num_askable
-        if project.config.query.budget > askable:
-            raise PoolExhaustedError(project.config.query.budget, askable)
+        check_ready(connection, project.config)
         return rounds.start(connection, project.config.digest())
 
 

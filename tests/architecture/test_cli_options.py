@@ -8,6 +8,7 @@ COMMON = ["--config", "--debug", "--help", "--json"]
 PROMISED = {
     "init": ["DIR"],
     "ingest": ["PATH"],
+    "query": ["--top"],
     "run": ["--no-prefect"],
     "status": [],
     "report": ["--round"],

@@ -50,8 +50,17 @@ def round_number(text: str) -> int:
     return number
 
 
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 # argparse names the type in its message: "invalid round-N value: 'x'".
 round_number.__name__ = "round-N"
+positive.__name__ = "whole number above 0"
 
 COMMANDS: dict[str, Command] = {
     "init": Command(
@@ -69,6 +78,21 @@ COMMANDS: dict[str, Command] = {
                     "metavar": "PATH",
                     "help": "a folder of class-named folders, a folder of unlabeled images, or a "
                     "CSV file with the columns path,label[,group,split,annotator]",
+                },
+            ),
+        ),
+    ),
+    "query": Command(
+        "show what the next round would ask, without asking",
+        "holdfast.cli.query:query",
+        (
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 20,
+                    "help": "samples shown in the terminal (default: 20); the page shows all",
                 },
             ),
         ),

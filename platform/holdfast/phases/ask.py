@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-
 import numpy as np
 
-from holdfast import catalog
-from holdfast.errors import PoolExhaustedError
 from holdfast.failpoints import reach
-from holdfast.phases import scoring
-from holdfast.phases.describe import describe
+from holdfast.phases.choosing import choose
 from holdfast.phases.oracles import cards_of, newest_query, open_oracle
-from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import PhaseResult, Turn
-from holdfast.query.relabel import Suspects
-from holdfast.query.selection import select
-from holdfast.query.strategy import Candidates
-from holdfast.records import Changes, Floats, Ids, Query
+from holdfast.records import Changes, Query
 from holdfast.store import rounds
-from holdfast.store.rounds import FindingRow
 
 
 def query(turn: Turn) -> PhaseResult:
@@ -31,33 +20,17 @@ def query(turn: Turn) -> PhaseResult:
     PoolExhaustedError
         When nothing is left to ask about.
     """
-    project = turn.project
-    config = project.config
-    with project.ledger.read() as connection:
-        pool = read_pool(connection)
+    with turn.project.ledger.read() as connection:
         found = rounds.open_findings(connection, turn.round_number)
-    suspects = _suspects(found, pool)
-    budget = min(config.query.budget + _unspent(turn), config.query.pool_limit)
-    budget = min(budget, len(pool.unlabeled_ids) + len(suspects))
-    if not budget:
-        raise PoolExhaustedError(config.query.budget, 0)
-    reserve = min(math.ceil(config.agreement.reserve_share * budget), budget - 1)
-    items = select(
-        _candidates(turn, pool),
-        suspects,
-        strategy=catalog.load("query.strategy", config.query.strategy)(),
-        config=replace(config.query, budget=budget),
-        rng=turn.rng("query"),
-        reserve=reserve,
-    )
-    asked = Query(round_number=turn.round_number, batch=1, items=items)
-    reasons, counts = np.unique([item.reason for item in items], return_counts=True)
+    chosen = choose(turn, [row.finding for row in found])
+    asked = Query(round_number=turn.round_number, batch=1, items=chosen.items)
+    reasons, counts = np.unique([item.reason for item in asked.items], return_counts=True)
     return PhaseResult(
         changes=Changes(query=asked),
         outcome={
-            "budget": budget,
-            "asked": len(items),
-            "reserve": reserve,
+            "budget": chosen.budget,
+            "asked": len(asked.items),
+            "reserve": chosen.reserve,
             "reasons": dict(zip(reasons.tolist(), counts.tolist(), strict=True)),
         },
     )
@@ -70,51 +43,3 @@ def send(turn: Turn) -> PhaseResult:
     oracle.send(asked, cards_of(turn.project, asked))
     reach("send:delivered")
     return PhaseResult(outcome={"query": asked.key, "oracle": oracle.name})
-
-
-def _suspects(found: list[FindingRow], pool: Pool) -> Suspects:
-    """Return what can be asked about of the open findings, most suspect first, each once."""
-    kept = sorted((row.finding for row in found), key=lambda one: one.score)
-    ids = np.array([one.sample_id for one in kept], np.int64)
-    _, first = np.unique(ids, return_index=True)
-    rows = np.sort(first[~np.isin(ids[first], pool.refused_ids)])
-    chosen = [kept[row] for row in rows.tolist()]
-    return Suspects(
-        sample_ids_s=ids[rows],
-        given_s=np.array([one.given for one in chosen], np.int64),
-        suggested_s=np.array([one.suggested for one in chosen], np.int64),
-        error_probs_s=np.array([1.0 - one.score for one in chosen], np.float64),
-    )
-
-
-def _unspent(turn: Turn) -> int:
-    """Return the answers the round before had left over."""
-    with turn.project.ledger.read() as connection:
-        before = rounds.phases(connection, turn.round_number - 1)
-    ends = [record.outcome for record in before if record.phase == "consensus"]
-    return int(str(ends[-1].get("unspent", 0))) if ends else 0
-
-
-def _candidates(turn: Turn, pool: Pool) -> Candidates:
-    """Describe the unlabeled samples, or a random part of very many, to the strategy."""
-    project = turn.project
-    limit = project.config.query.pool_limit
-    ids = pool.unlabeled_ids
-    if len(ids) > limit:
-        ids = np.sort(turn.rng("pool").choice(ids, limit, replace=False))
-    embeddings = describe(project, np.concatenate([ids, pool.labeled.sample_ids_n]))
-    state = scoring.champion_state(project)
-    probs: Floats = np.zeros((len(ids), 0), np.float32)
-    class_ids: Ids = np.zeros(0, np.int64)
-    if state is not None:
-        said = scoring.score(project, state, ids, turn.progress)
-        probs, class_ids = said.pred_probs_nk, said.class_ids_k
-    size = max([*class_ids.tolist(), *pool.labeled.class_ids_n.tolist()], default=-1) + 1
-    return Candidates(
-        sample_ids_n=ids,
-        pred_probs_nk=probs,
-        class_ids_k=class_ids,
-        embeddings_nd=embeddings[: len(ids)],
-        labeled_counts_k=np.bincount(pool.labeled.class_ids_n, minlength=size)[class_ids],
-        labeled_embeddings_md=embeddings[len(ids) :],
-    )

@@ -1,4 +1,4 @@
-"""Which samples can be asked about."""
+"""Which samples can be asked about, and whether they are enough."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.engine import Connection
 
+from holdfast.config import Config
+from holdfast.errors import ConfigError, PoolExhaustedError
 from holdfast.records import Ids, LabelTable
 from holdfast.store import labels, queries, samples
 
@@ -43,6 +45,31 @@ def read_pool(connection: Connection) -> Pool:
     usable = samples.usable_ids(connection, "train")
     taken = np.union1d(labeled.sample_ids_n, refused)
     return Pool(np.setdiff1d(usable, taken, assume_unique=True), labeled, refused)
+
+
+def check_ready(connection: Connection, config: Config) -> None:
+    """Check that there is something to classify and enough to ask about.
+
+    Raises
+    ------
+    ConfigError
+        When there is no sample, or there are fewer than two classes.
+    PoolExhaustedError
+        When the query budget is larger than what can be asked about.
+    """
+    counts = samples.counts(connection)
+    if counts["train"] + counts["holdout"] == 0:
+        raise ConfigError("there are no images yet; run `holdfast ingest PATH` first")
+    names = list(dict.fromkeys([*labels.class_names(connection), *config.data.classes]))
+    if len(names) < 2:
+        known = f"only the class {names[0]}" if names else "no class"
+        raise ConfigError(
+            f"{known} is known but a classifier needs two or more; list them in "
+            "data.classes or ingest labeled images"
+        )
+    askable = read_pool(connection).num_askable
+    if config.query.budget > askable:
+        raise PoolExhaustedError(config.query.budget, askable)
 
 
 def select_rows(table: LabelTable, sample_ids: Ids) -> LabelTable:

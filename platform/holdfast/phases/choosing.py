@@ -1,0 +1,125 @@
+"""Which samples a round asks about, before anybody is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from holdfast import catalog
+from holdfast.errors import PoolExhaustedError
+from holdfast.phases import scoring
+from holdfast.phases.audit import LABEL_ERROR
+from holdfast.phases.describe import describe
+from holdfast.phases.pool import Pool, read_pool
+from holdfast.phases.turn import Turn
+from holdfast.query.relabel import Suspects
+from holdfast.query.selection import select
+from holdfast.query.strategy import Candidates
+from holdfast.records import Finding, Floats, Ids, QueryItem
+from holdfast.store import intake, rounds
+
+# What a person's answer settles; other findings are for whoever keeps the data.
+_SUSPECT_KINDS = (LABEL_ERROR, intake.CONFLICT)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """What to ask, and what it may cost.
+
+    Attributes
+    ----------
+    budget : int
+        Answers the round may cost.
+    reserve : int
+        Answers of it kept back for second opinions.
+    """
+
+    items: tuple[QueryItem, ...]
+    budget: int
+    reserve: int
+
+
+def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
+    """Choose the samples whose answers are worth most; the same on every attempt.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        What the round's audit found and nobody has settled yet.
+
+    Raises
+    ------
+    PoolExhaustedError
+        When nothing is left to ask about.
+    """
+    project = turn.project
+    config = project.config
+    with project.ledger.read() as connection:
+        pool = read_pool(connection)
+    suspects = _suspects(findings, pool)
+    budget = min(config.query.budget + _unspent(turn), config.query.pool_limit)
+    budget = min(budget, len(pool.unlabeled_ids) + len(suspects))
+    if not budget:
+        raise PoolExhaustedError(config.query.budget, 0)
+    reserve = min(math.ceil(config.agreement.reserve_share * budget), budget - 1)
+    items = select(
+        _candidates(turn, pool),
+        suspects,
+        strategy=catalog.load("query.strategy", config.query.strategy)(),
+        config=replace(config.query, budget=budget),
+        rng=turn.rng("query"),
+        reserve=reserve,
+    )
+    return Choice(items=items, budget=budget, reserve=reserve)
+
+
+def _suspects(findings: Iterable[Finding], pool: Pool) -> Suspects:
+    """Return what can be asked about of the labels that look wrong, worst first, each once."""
+    wrong = (one for one in findings if one.kind in _SUSPECT_KINDS)
+    kept = sorted(wrong, key=lambda one: one.score)
+    ids = np.array([one.sample_id for one in kept], np.int64)
+    _, first = np.unique(ids, return_index=True)
+    rows = np.sort(first[~np.isin(ids[first], pool.refused_ids)])
+    chosen = [kept[row] for row in rows.tolist()]
+    return Suspects(
+        sample_ids_s=ids[rows],
+        given_s=np.array([one.given for one in chosen], np.int64),
+        suggested_s=np.array([one.suggested for one in chosen], np.int64),
+        error_probs_s=np.array([1.0 - one.score for one in chosen], np.float64),
+    )
+
+
+def _unspent(turn: Turn) -> int:
+    """Return the answers the round before had left over."""
+    with turn.project.ledger.read() as connection:
+        before = rounds.phases(connection, turn.round_number - 1)
+    ends = [record.outcome for record in before if record.phase == "consensus"]
+    return int(str(ends[-1].get("unspent", 0))) if ends else 0
+
+
+def _candidates(turn: Turn, pool: Pool) -> Candidates:
+    """Describe the unlabeled samples, or a random part of very many, to the strategy."""
+    project = turn.project
+    limit = project.config.query.pool_limit
+    ids = pool.unlabeled_ids
+    if len(ids) > limit:
+        ids = np.sort(turn.rng("pool").choice(ids, limit, replace=False))
+    embeddings = describe(project, np.concatenate([ids, pool.labeled.sample_ids_n]))
+    state = scoring.champion_state(project)
+    probs: Floats = np.zeros((len(ids), 0), np.float32)
+    class_ids: Ids = np.zeros(0, np.int64)
+    if state is not None:
+        said = scoring.score(project, state, ids, turn.progress)
+        probs, class_ids = said.pred_probs_nk, said.class_ids_k
+    size = max([*class_ids.tolist(), *pool.labeled.class_ids_n.tolist()], default=-1) + 1
+    return Candidates(
+        sample_ids_n=ids,
+        pred_probs_nk=probs,
+        class_ids_k=class_ids,
+        embeddings_nd=embeddings[: len(ids)],
+        labeled_counts_k=np.bincount(pool.labeled.class_ids_n, minlength=size)[class_ids],
+        labeled_embeddings_md=embeddings[len(ids) :],
+    )
