@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.annotation.settings import AnnotationConfig
-from holdfast.catalog import check, suggestion
+from holdfast.catalog import check, check_strategy, suggestion
 from holdfast.data.splits import DataConfig
 from holdfast.errors import ConfigError
 from holdfast.evaluation.gate import GateConfig
@@ -65,7 +65,12 @@ class Config:
         if self.seed < 0:
             raise ConfigError(f"seed should be 0 or more, not {self.seed}")
         check("annotation.oracle", self.annotation.oracle)
-        check("query.strategy", self.query.strategy)
+        formula = check_strategy(self.query.strategy)
+        if formula.needs_committee and self.learning.imbalance.ensemble < 2:
+            raise ConfigError(
+                f"query.strategy is {self.query.strategy!r}, which compares several models; set "
+                "learning.imbalance.ensemble to 2 or more"
+            )
 
     def digest(self) -> str:
         """Return a sha256 of all settings; equal settings give equal digests."""

@@ -28,8 +28,10 @@ class Committee:
         Members whose most probable class this is; every row sums to the number of members.
     expected_entropy_n : ndarray, shape (N,)
         Mean over members of the entropy of their probabilities, in nats.
-    mean_kl_n, max_kl_n : ndarray, shape (N,)
-        Mean and largest Kullback-Leibler divergence of a member from the mean, in nats.
+        The entropy of the mean less this is what members disagree about (BALD), which is
+        also the mean Kullback-Leibler divergence of a member from the mean.
+    max_kl_n : ndarray, shape (N,)
+        Largest Kullback-Leibler divergence of a member from the mean, in nats.
 
     Raises
     ------
@@ -40,14 +42,13 @@ class Committee:
     mean_probs_nk: Floats
     votes_nk: NDArray[Any]
     expected_entropy_n: NDArray[Any]
-    mean_kl_n: NDArray[Any]
     max_kl_n: NDArray[Any]
 
     def __post_init__(self) -> None:
         shape = self.mean_probs_nk.shape
         if self.votes_nk.shape != shape:
             raise ValueError(f"votes should be {shape}, not {self.votes_nk.shape}")
-        for name in ("expected_entropy_n", "mean_kl_n", "max_kl_n"):
+        for name in ("expected_entropy_n", "max_kl_n"):
             found = getattr(self, name).shape
             if found != shape[:1]:
                 raise ValueError(f"{name} should be {shape[:1]}, not {found}")
@@ -61,7 +62,6 @@ class Committee:
             mean_probs_nk=self.mean_probs_nk[rows],
             votes_nk=self.votes_nk[rows],
             expected_entropy_n=self.expected_entropy_n[rows],
-            mean_kl_n=self.mean_kl_n[rows],
             max_kl_n=self.max_kl_n[rows],
         )
 
