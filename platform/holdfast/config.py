@@ -65,6 +65,12 @@ class Config:
         if self.seed < 0:
             raise ConfigError(f"seed should be 0 or more, not {self.seed}")
         check("annotation.oracle", self.annotation.oracle)
+        wanted = sum(self.query.at_least.values())
+        if wanted > self.query.budget:
+            raise ConfigError(
+                f"query.at_least wants {wanted} samples but query.budget is {self.query.budget}; "
+                "lower the one or raise the other"
+            )
         formula = check_strategy(self.query.strategy)
         if formula.needs_committee and self.learning.imbalance.ensemble < 2:
             raise ConfigError(
