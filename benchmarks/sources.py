@@ -1,6 +1,6 @@
 """A labeled set, from scikit-learn or from files, before anything is done to it.
 
-Shape suffixes: n training samples, m test samples, a annotators.
+Shape suffixes: n training samples, m test samples, a annotators, s all samples of a set.
 """
 
 from __future__ import annotations
@@ -23,6 +23,22 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where the samples of both parts stand in a set that comes in one piece.
+
+    Attributes
+    ----------
+    train_rows_n, test_rows_m : ndarray of int64
+    num_rows : int
+        Samples of the set, those of neither part included.
+    """
+
+    train_rows_n: Ids
+    test_rows_m: Ids
+    num_rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
     """A labeled set before anything is done to it.
 
@@ -37,6 +53,8 @@ class Source:
         What each person answered; -1 for none.
     groups_n : ndarray of str, shape (N,), or None
         Samples of one group belong on one side of every split.
+    place : Place or None
+        None where the set comes in two parts, train and test.
     """
 
     train_images_n: Images
@@ -47,11 +65,30 @@ class Source:
     given_labels_n: Ids | None = None
     votes_na: Ids | None = None
     groups_n: NDArray[np.str_] | None = None
+    place: Place | None = None
 
 
 def read_source(data: str, seed: int) -> Source:
-    """Read `digits` or a folder."""
-    return read_digits(seed) if data == "digits" else read_folder(Path(data))
+    """Read `digits` or a folder: two parts, one piece, or images in a folder for each class.
+
+    What comes in one piece is divided anew for each seed.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such set, or it cannot be used.
+    """
+    if data == "digits":
+        return read_digits(seed)
+    # They read through this module.
+    from benchmarks.single_sets import holds_images, read_array_set, read_image_set
+
+    folder = Path(data)
+    if (folder / "train.npz").is_file() or not folder.is_dir():
+        return read_folder(folder)
+    if (folder / "data.npz").is_file():
+        return read_array_set(folder / "data.npz", seed)
+    return read_image_set(folder, seed) if holds_images(folder) else read_folder(folder)
 
 
 def read_digits(seed: int) -> Source:
@@ -76,6 +113,11 @@ def read_digits(seed: int) -> Source:
         test_images_m=images[test],
         test_labels_m=labels[test],
         class_names=tuple(str(k) for k in range(10)),
+        place=Place(
+            train_rows_n=np.flatnonzero(~test),
+            test_rows_m=np.flatnonzero(test),
+            num_rows=len(labels),
+        ),
     )
 
 
@@ -91,7 +133,7 @@ def read_folder(folder: Path) -> Source:
     ConfigError
         If a file or an array is missing or does not fit the others.
     """
-    train, test = _read(folder / "train.npz"), _read(folder / "test.npz")
+    train, test = read_arrays(folder / "train.npz"), read_arrays(folder / "test.npz")
     if train["X"].shape[1:] != test["X"].shape[1:]:
         raise ConfigError(
             f"{folder}: images should be alike, but are {train['X'].shape[1:]} in train.npz and "
@@ -118,9 +160,19 @@ def read_folder(folder: Path) -> Source:
     )
 
 
-def _read(path: Path) -> Arrays:
+def read_arrays(path: Path) -> Arrays:
+    """Read `X` and `y` and what else a file holds.
+
+    Raises
+    ------
+    ConfigError
+        If the file or one of both is missing, or the arrays do not fit each other.
+    """
     if not path.is_file():
-        raise ConfigError(f"{path} is missing; --data needs train.npz and test.npz")
+        raise ConfigError(
+            f"{path} is missing; --data needs train.npz and test.npz, or data.npz, or a folder "
+            "of images for each class"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
@@ -142,7 +194,7 @@ def _read(path: Path) -> Arrays:
         )
     if not len(images):
         raise ConfigError(f"{path}: X is empty")
-    for key in arrays.keys() & {"y", "y_given", "votes", "group"}:
+    for key in arrays.keys() & {"y", "y_given", "votes", "group", "source"}:
         if len(arrays[key]) != len(images):
             raise ConfigError(f"{path}: X has {len(images)} rows but {key} has {len(arrays[key])}")
     if arrays["y"].ndim != 1:
