@@ -1,9 +1,12 @@
 """Nearest neighbors of embeddings; the home of faiss.
 
-Shape suffixes: n base samples, m queries, d embedding dimensions, k neighbors.
+Shape suffixes: n base samples, m queries, d embedding dimensions, k neighbors, l cells,
+p cells that a query looks into.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import faiss
 import numpy as np
@@ -11,17 +14,36 @@ from numpy.typing import NDArray
 
 from holdfast.records import Floats, Ids
 
-# From here on training an index costs less than comparing all with all.
+# From here on dividing the base into cells costs less than comparing all with all.
 EXACT_LIMIT = 50_000
-# Of about 2 sqrt(n) lists: finds 98 % of the 11 nearest among 60,000 MNIST images by pixels.
-PROBED_LISTS = 12
+# A base of n samples has sqrt(n) cells.
+PROBED_CELLS = 8
+# A cell with more than this many times the average is searched in parts: where very many
+# samples are alike, all with all would not end, and any of them will do.
+_CROWDED = 8
+# Samples a cell's center is computed from, and rounds it takes: cells need to be fair, not
+# optimal, and training would take longer than the search.
+_PER_CENTER = 40
+_ROUNDS = 10
+# Of the lists of a stored index, which hold sqrt(n) samples: finds 98 % of the 10 nearest among
+# 60,000 MNIST images and among 1,000,000 distorted ones (64 principal components).
+_PROBED_LISTS = 16
+# They are made anew where they hold this many times what they should.
+_OUTGROWN = 4
+# Rows looked at together.
+_ROWS = 65_536
+# Squares of distances below this share of the squared length are mostly rounding.
+_CANCELED = 1e-4
+# A part of the golden ratio: steps of it come near no period.
+_GOLDEN = 0.6180339887498949
 
 
 def nearest(queries_md: Floats, base_nd: Floats, k: int) -> tuple[Floats, Ids]:
     """Find each query's nearest base samples, nearest first.
 
-    Exact up to `EXACT_LIMIT` base samples, time O(m n d); above that an inverted-file
-    index, time O((n + m) sqrt(n) d), which may miss a few true neighbors.
+    Exact up to `EXACT_LIMIT` base samples or sqrt(N) queries, time O(m n d); otherwise in
+    the cells of the base, time O((n + m) sqrt(n) d), which may miss a few true neighbors.
+    Memory O(m k + n) beside a block, also where the arrays are memory maps.
 
     Parameters
     ----------
@@ -32,9 +54,9 @@ def nearest(queries_md: Floats, base_nd: Floats, k: int) -> tuple[Floats, Ids]:
     Returns
     -------
     distances_mk : ndarray of float32, shape (M, min(k, N))
-        Euclidean, ascending; infinite where a large index found fewer than k.
+        Euclidean, ascending; infinite where a large base gave fewer than k.
     indices_mk : ndarray of int64, shape (M, min(k, N))
-        Rows of `base_nd`; -1 where a large index found fewer than k.
+        Rows of `base_nd`; -1 where a large base gave fewer than k.
 
     Raises
     ------
@@ -47,104 +69,276 @@ def nearest(queries_md: Floats, base_nd: Floats, k: int) -> tuple[Floats, Ids]:
     >>> nearest(np.array([[0.9]], np.float32), base, 2)[1].tolist()
     [[1, 0]]
     """
-    if k < 1:
-        raise ValueError(f"k should be at least 1, not {k}")
-    k = min(k, len(base_nd))
-    if k == 0 or len(queries_md) == 0:
-        shape = (len(queries_md), k)
-        return np.empty(shape, np.float32), np.empty(shape, np.int64)
-    if queries_md.shape[1] != base_nd.shape[1]:
-        raise ValueError(
-            f"queries have {queries_md.shape[1]} dimensions but the base has {base_nd.shape[1]}"
-        )
-    base = np.ascontiguousarray(base_nd, np.float32)
-    index = _exact_index(base) if len(base) <= EXACT_LIMIT else _inverted_index(base)
-    squared, indices = index.search(np.ascontiguousarray(queries_md, np.float32), k)
-    # Rounding can make the square of a zero distance slightly negative.
-    distances = np.sqrt(np.maximum(squared, 0.0), dtype=np.float32)
-    distances[indices < 0] = np.inf
-    return distances, indices.astype(np.int64, copy=False)
+    return _search(queries_md, base_nd, k, same=False)
+
+
+def graph(embeddings_nd: Floats, k: int) -> tuple[Floats, Ids]:
+    """Find each sample's nearest others, nearest first: one graph for whoever needs one.
+
+    Cost as of `nearest` with the samples as their own base.
+
+    Parameters
+    ----------
+    embeddings_nd : ndarray of float32, shape (N, D)
+    k : int
+        Others wanted, at least 1; fewer come back when there are fewer.
+
+    Returns
+    -------
+    distances_nk : ndarray of float32, shape (N, min(k, N - 1))
+        Euclidean, ascending; infinite where a large set gave fewer than k.
+    rows_nk : ndarray of int64, shape (N, min(k, N - 1))
+        Never the sample's own row, but copies of it; -1 where a large set gave fewer.
+
+    Raises
+    ------
+    ValueError
+        If k is below 1.
+
+    Examples
+    --------
+    >>> graph(np.array([[0.0], [1.0], [5.0]], np.float32), 1)[1].tolist()
+    [[1], [0], [1]]
+    """
+    return _search(embeddings_nd, embeddings_nd, k, same=True)
 
 
 def distance_to_nearest(queries_md: Floats, base_nd: Floats) -> Floats:
-    """Euclidean distance from each query to its nearest base sample; infinite without a base."""
+    """Euclidean distance from each query to its nearest base sample; infinite without a base.
+
+    Cost as of `nearest`.
+    """
     if len(base_nd) == 0:
         return np.full(len(queries_md), np.inf, np.float32)
     return nearest(queries_md, base_nd, 1)[0][:, 0]
 
 
-def farthest_first(
-    embeddings_nd: Floats,
-    num_picks: int,
-    *,
-    distances_n: Floats,
-    weights_n: NDArray[np.float64],
-) -> Ids:
-    """Pick samples one after another, each far from all picked before: greedy k-center.
+class NeighborIndex:
+    """Embeddings by sample id that can be searched, added to and kept in a file.
 
-    Every step takes the largest ``weight * distance to the nearest center``; centers are
-    whatever `distances_n` was measured from, and the picks so far. With weights of one
-    this is the 2-approximation of the k-center problem. Time O(n d picks), memory O(n):
-    distances are lowered in place, never recomputed.
+    Up to `EXACT_LIMIT` samples it holds them as they are and searching is exact, time
+    O(m n d); a larger one holds eight bits a number, in lists a query looks into some of:
+    time O(m sqrt(n) d), memory n (d + 8) bytes.
 
     Parameters
     ----------
-    embeddings_nd : ndarray of float32, shape (N, D)
-    num_picks : int
-        At most N.
-    distances_n : ndarray of float32, shape (N,)
-        Distance to the nearest center at the start; all infinite when there is none, and
-        then the first pick is the sample with the largest weight.
-    weights_n : ndarray of float64, shape (N,)
-        Not negative; higher = picked sooner.
-
-    Returns
-    -------
-    ndarray of int64, shape (num_picks,)
-        Rows in the order picked, each once.
+    sample_nd : ndarray of float32, shape (N, D)
+        What lists are made from: embeddings drawn from those to come, best 40 sqrt(capacity)
+        of them or more. None of them is in the index yet.
+    capacity : int
+        Samples it is made for. It takes more, and `outgrown` tells when it had better be
+        made anew.
 
     References
     ----------
-    .. [1] Sener and Savarese, "Active Learning for Convolutional Neural Networks: A
-       Core-Set Approach", ICLR 2018.
+    .. [1] Jegou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", PAMI
+       2011 (inverted lists of coded residuals).
+
+    Examples
+    --------
+    >>> points = np.array([[0.0], [1.0], [5.0]], np.float32)
+    >>> index = NeighborIndex(points, 3)
+    >>> index.add(np.array([7, 8, 9]), points)
+    >>> index.search(np.array([[0.9]], np.float32), 2)[1].tolist()
+    [[8, 7]]
     """
-    if num_picks > len(embeddings_nd):
-        raise ValueError(f"{num_picks} picks wanted of {len(embeddings_nd)} samples")
-    embeddings = np.ascontiguousarray(embeddings_nd, np.float32)
-    norms = np.einsum("nd,nd->n", embeddings, embeddings)
-    # An infinite distance stands for "no center yet": there the weight alone decides.
-    distances = np.where(np.isfinite(distances_n), distances_n, 1.0).astype(np.float64)
-    unbounded = ~np.isfinite(distances_n)
-    open_n = np.ones(len(embeddings), np.bool_)
-    picks = np.empty(num_picks, np.int64)
-    for step in range(num_picks):
-        pick = int(np.argmax(np.where(open_n, weights_n * distances, -1.0)))
-        picks[step] = pick
-        open_n[pick] = False
-        squared = norms + norms[pick] - 2.0 * (embeddings @ embeddings[pick])
-        to_pick = np.sqrt(np.maximum(squared, 0.0))
-        distances = np.where(unbounded, to_pick, np.minimum(distances, to_pick))
-        unbounded[:] = False
-    return picks
+
+    def __init__(self, sample_nd: Floats, capacity: int) -> None:
+        dimensions = sample_nd.shape[1]
+        self._index: Any = faiss.IndexIDMap2(faiss.IndexFlatL2(dimensions))
+        if capacity > EXACT_LIMIT:
+            quantizer = faiss.IndexFlatL2(dimensions)
+            num_lists = min(int(np.sqrt(capacity)), len(sample_nd))
+            quantizer.add(_cell_centers(sample_nd, num_lists))
+            self._index = faiss.IndexIVFScalarQuantizer(
+                quantizer, dimensions, num_lists, faiss.ScalarQuantizer.QT_8bit
+            )
+            self._index.train(np.ascontiguousarray(sample_nd, np.float32))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dimensions(self) -> int:
+        """D of the embeddings."""
+        return int(self._index.d)
+
+    @property
+    def sample_ids(self) -> Ids:
+        """Ids of the samples in it, ascending; time O(n log n)."""
+        if isinstance(self._index, faiss.IndexIDMap2):
+            return np.sort(faiss.vector_to_array(self._index.id_map))
+        lists = self._index.invlists
+        views = [
+            faiss.rev_swig_ptr(lists.get_ids(i), lists.list_size(i)) for i in range(lists.nlist)
+        ]
+        return np.sort(np.concatenate(views))
+
+    def outgrown(self, num: int) -> bool:
+        """Whether `num` samples are so many more than it was made for that it searches slowly.
+
+        True above `EXACT_LIMIT` for one that compares with all, and where lists would hold
+        four times what they are meant to.
+        """
+        if isinstance(self._index, faiss.IndexIDMap2):
+            return num > EXACT_LIMIT
+        return num > _OUTGROWN * int(self._index.nlist) ** 2
+
+    def add(self, sample_ids_n: Ids, embeddings_nd: Floats) -> None:
+        """Add samples that are not in it yet; time O(n sqrt(N) d) where it has lists."""
+        if len(sample_ids_n) != len(embeddings_nd):
+            raise ValueError(f"{len(sample_ids_n)} ids but {len(embeddings_nd)} embeddings")
+        self._index.add_with_ids(np.ascontiguousarray(embeddings_nd, np.float32), sample_ids_n)
+
+    def search(self, queries_md: Floats, k: int) -> tuple[Floats, Ids]:
+        """Return distances and sample ids of each query's nearest, as `nearest` does."""
+        k = min(k, len(self))
+        if k == 0 or len(queries_md) == 0:
+            shape = (len(queries_md), k)
+            return np.empty(shape, np.float32), np.empty(shape, np.int64)
+        if not isinstance(self._index, faiss.IndexIDMap2):
+            self._index.nprobe = _PROBED_LISTS
+        squared, ids = self._index.search(np.ascontiguousarray(queries_md, np.float32), k)
+        distances = np.sqrt(np.maximum(squared, 0.0), dtype=np.float32)
+        distances[ids < 0] = np.inf
+        return distances, ids
+
+    def to_bytes(self) -> NDArray[np.uint8]:
+        """Return what `from_bytes` reads."""
+        payload: NDArray[np.uint8] = faiss.serialize_index(self._index)
+        return payload
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> NeighborIndex:
+        """Return the index that `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are not those of an index.
+        """
+        index = cls.__new__(cls)
+        try:
+            index._index = faiss.deserialize_index(np.frombuffer(payload, np.uint8))
+        except RuntimeError as error:
+            raise ValueError(f"not an index of neighbors: {error}") from error
+        return index
 
 
-def _exact_index(base_nd: Floats) -> faiss.Index:
-    index = faiss.IndexFlatL2(base_nd.shape[1])
-    index.add(base_nd)
-    return index
+def _search(queries_md: Floats, base_nd: Floats, k: int, *, same: bool) -> tuple[Floats, Ids]:
+    """Find neighbors; a query is not its own where `same` says that row i is row i."""
+    if k < 1:
+        raise ValueError(f"k should be at least 1, not {k}")
+    num_queries, num = len(queries_md), len(base_nd)
+    k = min(k, max(num - same, 0))
+    if k == 0 or num_queries == 0:
+        shape = (num_queries, k)
+        return np.empty(shape, np.float32), np.empty(shape, np.int64)
+    if queries_md.shape[1] != base_nd.shape[1]:
+        raise ValueError(
+            f"queries have {queries_md.shape[1]} dimensions but the base has {base_nd.shape[1]}"
+        )
+    exact = num <= EXACT_LIMIT or num_queries <= np.sqrt(num)
+    found = _Found(num_queries, k)
+    if exact:
+        base = np.ascontiguousarray(base_nd, np.float32)
+        for start in range(0, num_queries, _ROWS):
+            rows = np.arange(start, min(start + _ROWS, num_queries))
+            found.offer(rows, queries_md[start : start + _ROWS], base, None, same)
+    else:
+        _search_cells(found, queries_md, base_nd, same)
+    return found.settled(queries_md, base_nd)
 
 
-def _inverted_index(base_nd: Floats) -> faiss.Index:
-    num_lists = int(2 * np.sqrt(len(base_nd)))
-    quantizer = faiss.IndexFlatL2(base_nd.shape[1])
-    index = faiss.IndexIVFFlat(quantizer, base_nd.shape[1], num_lists)
-    # faiss draws its training sample with a seed of its own, so the same base gives the
-    # same index. Fewer points and rounds than its defaults: the lists need to be fair, not
-    # optimal, and training would take longer than the search.
-    index.cp.max_points_per_centroid = 40
-    index.cp.niter = 10
-    index.cp.min_points_per_centroid = 1
-    index.train(base_nd)
-    index.add(base_nd)
-    index.nprobe = PROBED_LISTS
-    return index
+class _Found:
+    """The nearest that each query has met so far."""
+
+    def __init__(self, num_queries: int, k: int) -> None:
+        self.squared_mk = np.full((num_queries, k), np.inf, np.float32)
+        self.rows_mk = np.full((num_queries, k), -1, np.int64)
+
+    def offer(
+        self, rows: Ids, queries_bd: Floats, base_cd: Floats, base_rows: Ids | None, same: bool
+    ) -> None:
+        """Compare some queries with some of the base, and keep what is nearer."""
+        k = self.rows_mk.shape[1]
+        queries = np.ascontiguousarray(queries_bd, np.float32)
+        squared, places = faiss.knn(queries, base_cd, min(k + same, len(base_cd)))
+        met = places if base_rows is None else base_rows[places]
+        if same:
+            squared[met == rows[:, None]] = np.inf
+        squared = np.concatenate([self.squared_mk[rows], squared], axis=1)
+        met = np.concatenate([self.rows_mk[rows], met], axis=1)
+        kept = np.argpartition(squared, k - 1, axis=1)[:, :k]
+        self.squared_mk[rows] = np.take_along_axis(squared, kept, axis=1)
+        self.rows_mk[rows] = np.take_along_axis(met, kept, axis=1)
+
+    def settled(self, queries_md: Floats, base_nd: Floats) -> tuple[Floats, Ids]:
+        """Return distances, ascending, and rows."""
+        for start in range(0, len(self.rows_mk), _ROWS):
+            part = slice(start, start + _ROWS)
+            squared, met, queries = self.squared_mk[part], self.rows_mk[part], queries_md[part]
+            met[np.isinf(squared)] = -1
+            # A square that is the small difference of large products is rounding: copies
+            # would lie apart, so such pairs are compared once more, number by number.
+            lengths = np.einsum("md,md->m", queries, queries)
+            doubtful, places = np.nonzero(squared < _CANCELED * lengths[:, None])
+            for at in range(0, len(doubtful), _ROWS):
+                pairs = doubtful[at : at + _ROWS], places[at : at + _ROWS]
+                apart = queries[pairs[0]] - base_nd[met[pairs]]
+                squared[pairs] = np.einsum("md,md->m", apart, apart)
+            order = np.lexsort((met, squared), axis=1)
+            met[:] = np.take_along_axis(met, order, axis=1)
+            squared[:] = np.sqrt(np.maximum(np.take_along_axis(squared, order, axis=1), 0.0))
+        return self.squared_mk, self.rows_mk
+
+
+def _search_cells(found: _Found, queries_md: Floats, base_nd: Floats, same: bool) -> None:
+    """Offer each query the base samples of the cells nearest to it."""
+    num = len(base_nd)
+    centers_ld = _cell_centers(base_nd, int(np.sqrt(num)))
+    num_cells = len(centers_ld)
+    probed_mp = _nearest_cells(queries_md, centers_ld, min(PROBED_CELLS, num_cells))
+    own_n = probed_mp[:, 0] if same else _nearest_cells(base_nd, centers_ld, 1)[:, 0]
+    members = _by_cell(own_n, num_cells)
+    # All visitors of a cell at once: a product of matrices. An index that answers query by
+    # query reads the cell once for each, and takes 3 to 4 times as long.
+    for cell, visits in enumerate(_by_cell(probed_mp, num_cells)):
+        inside, visitors = members[cell], visits // probed_mp.shape[1]
+        num_parts = 1 + len(inside) * num_cells // (_CROWDED * num)
+        for part, group in enumerate(np.array_split(visitors, num_parts)):
+            rows = inside[part::num_parts]
+            base = base_nd[rows] - centers_ld[cell]
+            for start in range(0, len(group), _ROWS) if len(rows) else ():
+                some = group[start : start + _ROWS]
+                found.offer(some, queries_md[some] - centers_ld[cell], base, rows, same)
+
+
+def _cell_centers(embeddings_nd: Floats, num_cells: int) -> Floats:
+    """Return centers of a k-means on a part of the samples, shape (L, D); the same every time."""
+    num = min(len(embeddings_nd), _PER_CENTER * num_cells)
+    # Spread evenly over the rows, at no period that an order of the rows might have.
+    drawn = np.unique((np.arange(num) * _GOLDEN % 1 * len(embeddings_nd)).astype(np.int64))
+    clustering = faiss.Clustering(embeddings_nd.shape[1], num_cells)
+    clustering.niter = _ROUNDS
+    clustering.max_points_per_centroid = _PER_CENTER
+    clustering.min_points_per_centroid = 1
+    quantizer = faiss.IndexFlatL2(embeddings_nd.shape[1])
+    clustering.train(np.ascontiguousarray(embeddings_nd[drawn], np.float32), quantizer)
+    centers: Floats = quantizer.reconstruct_n(0, num_cells)
+    return centers
+
+
+def _nearest_cells(embeddings_nd: Floats, centers_ld: Floats, num: int) -> NDArray[np.int32]:
+    """Return the cells nearest to each sample, nearest first, shape (N, P)."""
+    cells_np = np.empty((len(embeddings_nd), num), np.int32)
+    for start in range(0, len(embeddings_nd), _ROWS):
+        part = np.ascontiguousarray(embeddings_nd[start : start + _ROWS], np.float32)
+        cells_np[start : start + _ROWS] = faiss.knn(part, centers_ld, num)[1]
+    return cells_np
+
+
+def _by_cell(cells: NDArray[np.int32], num_cells: int) -> list[Ids]:
+    """Return for each cell the places where it occurs."""
+    order = np.argsort(cells, axis=None, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(cells.ravel(), minlength=num_cells))[:-1])

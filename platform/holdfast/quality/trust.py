@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped]  # ships no types
 from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]  # ships no types
 
-from holdfast.model.neighbors import nearest
+from holdfast.model.neighbors import graph
 from holdfast.records import Floats, Ids
 
 # Small classes need small neighborhoods: a class has N / K samples on average, and of more
@@ -99,7 +99,7 @@ def trust(embeddings_nd: Floats, labels_n: Ids, *, neighbors: int = 10) -> Float
     if num_classes < 2 or num < 3:
         return np.ones(num, np.float32)
     reach = max(_FEWEST_NEIGHBORS, min(neighbors, num // (_CLASS_PART * num_classes)))
-    near_nm = _others(embeddings_nd, max(reach, _JUDGES))
+    near_nm = graph(embeddings_nd, max(reach, _JUDGES))[1]
     support = _labels_around(near_nm[:, :reach], columns_n, num_classes)
     trust_n: NDArray[np.float64] = np.ones(num)
     ends = np.cumsum(np.bincount(columns_n))
@@ -143,17 +143,6 @@ def noise_among(near_nm: Ids, labels_n: Ids) -> float:
     # A label drawn at random is the right one now and then.
     differs = 1 - float(agrees_nm[deep_n, 0].mean())
     return differs * num_classes / (num_classes - 1)
-
-
-def _others(embeddings_nd: Floats, wanted: int) -> Ids:
-    """Return the rows of each sample's nearest others, nearest first, -1 where none is."""
-    num = len(embeddings_nd)
-    _, near = nearest(embeddings_nd, embeddings_nd, wanted + 1)
-    other = near != np.arange(num)[:, None]
-    # Among many copies a sample may miss itself: then its last neighbor makes room.
-    other[other.all(axis=1), -1] = False
-    others: Ids = near[other].reshape(num, near.shape[1] - 1)
-    return others
 
 
 def _labels_around(near_nm: Ids, columns_n: Ids, num_classes: int) -> sparse.csc_matrix:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from holdfast.model.neighbors import distance_to_nearest, farthest_first
+from holdfast.model.k_center import farthest_first
+from holdfast.model.neighbors import distance_to_nearest
 from holdfast.query.strategy import Candidates, Scores, top_n
 from holdfast.records import Floats, Ids
 

@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 
 from holdfast.model import neighbors
-from holdfast.model.neighbors import distance_to_nearest, farthest_first, nearest
+from holdfast.model.neighbors import NeighborIndex, distance_to_nearest, graph, nearest
 
 
 def _points(seed: int, num: int, dims: int = 8) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(num, dims)).astype(np.float32)
+
+
+def _recall(exact, found) -> float:
+    return float(np.mean([np.isin(a, b).mean() for a, b in zip(exact, found, strict=True)]))
 
 
 def test_nearest_small_base_equals_brute_force():
@@ -18,13 +22,29 @@ def test_nearest_small_base_equals_brute_force():
 
 
 def test_nearest_large_base_finds_almost_all_true_neighbors(monkeypatch):
-    queries, base = _points(0, 50), _points(1, 4000)
-    _, exact = nearest(queries, base, 5)
+    queries, base = _points(0, 500), _points(1, 4000)
+    exact_distances, exact = nearest(queries, base, 5)
     monkeypatch.setattr(neighbors, "EXACT_LIMIT", 100)
-    _, found = nearest(queries, base, 5)
-    recall = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(exact, found, strict=True)])
-    assert recall > 0.8
+    distances, found = nearest(queries, base, 5)
+    assert _recall(exact, found) > 0.8
+    assert (distances >= exact_distances - 1e-5).all()
     np.testing.assert_array_equal(found, nearest(queries, base, 5)[1])
+
+
+def test_nearest_large_base_and_few_queries_is_exact(monkeypatch):
+    queries, base = _points(0, 20), _points(1, 2000)
+    exact = nearest(queries, base, 5)[1]
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", 100)
+    np.testing.assert_array_equal(nearest(queries, base, 5)[1], exact)
+
+
+def test_nearest_from_a_memory_map_equals_an_array(monkeypatch, tmp_path):
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", 100)
+    points = _points(0, 1000)
+    np.save(tmp_path / "points.npy", points)
+    mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
+    for found, expected in zip(graph(mapped, 4), graph(points, 4), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_nearest_more_neighbors_than_base_returns_whole_base():
@@ -42,22 +62,92 @@ def test_nearest_other_dimensions_are_refused():
         nearest(_points(0, 4, 3), _points(1, 5), 1)
 
 
-def test_farthest_first_covers_every_cluster_before_any_twice():
-    centers = 100.0 * np.eye(5, 8, dtype=np.float32)
-    points = (centers[np.arange(40) % 5] + 0.1 * _points(2, 40)).astype(np.float32)
-    picks = farthest_first(
-        points, 5, distances_n=np.full(40, np.inf, np.float32), weights_n=np.ones(40)
-    )
-    assert sorted((picks % 5).tolist()) == [0, 1, 2, 3, 4]
+@pytest.mark.parametrize("limit", [100, 50_000])
+def test_nearest_copies_far_from_zero_lie_at_distance_zero(limit, monkeypatch):
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", limit)
+    points = 1000.0 + _points(0, 400)
+    distances, rows = graph(np.concatenate([points, points]), 1)
+    assert (distances == 0).all()
+    np.testing.assert_array_equal(rows[:, 0], (np.arange(800) + 400) % 800)
 
 
-def test_farthest_first_avoids_what_already_has_a_center():
-    points = np.array([[0.0], [1.0], [10.0]], np.float32)
-    near = distance_to_nearest(points, np.array([[10.0]], np.float32))
-    assert farthest_first(points, 1, distances_n=near, weights_n=np.ones(3)).tolist() == [0]
+@pytest.mark.parametrize("limit", [100, 50_000])
+def test_graph_never_names_a_sample_as_its_own_neighbor(limit, monkeypatch):
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", limit)
+    points = np.concatenate([_points(0, 700), np.zeros((300, 8), np.float32)])
+    distances, rows = graph(points, 6)
+    assert rows.shape == (1000, 6)
+    assert (rows != np.arange(1000)[:, None]).all()
+    assert (np.diff(distances, axis=1) >= 0).all()
+    assert all(len(set(row)) == 6 for row in rows.tolist())
 
 
-def test_farthest_first_all_samples_picks_each_once():
-    points = np.zeros((6, 2), np.float32)
-    picks = farthest_first(points, 6, distances_n=np.zeros(6, np.float32), weights_n=np.ones(6))
-    assert sorted(picks.tolist()) == list(range(6))
+def test_graph_in_cells_finds_almost_all_true_neighbors(monkeypatch):
+    points = _points(0, 3000)
+    exact = graph(points, 5)[1]
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", 100)
+    assert _recall(exact, graph(points, 5)[1]) > 0.8
+
+
+def test_graph_of_one_sample_has_no_columns():
+    assert graph(_points(0, 1), 3)[1].shape == (1, 0)
+
+
+def test_graph_of_crowd_still_finds_copies(monkeypatch):
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", 100)
+    monkeypatch.setattr(neighbors, "_CROWDED", 2)
+    points = np.concatenate([np.zeros((900, 8), np.float32), _points(0, 100)])
+    distances, _ = graph(points, 3)
+    assert (distances[:900] == 0).all()
+
+
+@pytest.mark.parametrize("limit", [100, 50_000])
+def test_index_grown_in_steps_equals_index_filled_at_once(limit, monkeypatch):
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", limit)
+    points, ids = _points(0, 900), 10 * np.arange(900)
+    grown, filled = NeighborIndex(points, 900), NeighborIndex(points, 900)
+    filled.add(ids, points)
+    for part in (slice(0, 500), slice(500, 900)):
+        grown.add(ids[part], points[part])
+    np.testing.assert_array_equal(grown.sample_ids, ids)
+    for one, other in zip(grown.search(points, 3), filled.search(points, 3), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (grown.search(points, 1)[1][:, 0] == ids).mean() > 0.95
+
+
+@pytest.mark.parametrize("limit", [100, 50_000])
+def test_index_from_its_bytes_answers_the_same(limit, monkeypatch):
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", limit)
+    points = _points(0, 600)
+    index = NeighborIndex(points, 600)
+    index.add(np.arange(600), points)
+    again = NeighborIndex.from_bytes(index.to_bytes().tobytes())
+    assert (len(again), again.dimensions) == (600, 8)
+    np.testing.assert_array_equal(again.search(points, 4)[1], index.search(points, 4)[1])
+    again.add(np.array([600]), points[:1])
+    assert len(again) == 601
+
+
+def test_index_of_lists_finds_almost_all_true_neighbors(monkeypatch):
+    points = _points(0, 3000)
+    exact = nearest(points, points, 5)[1]
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", 100)
+    index = NeighborIndex(points[:1500], 3000)
+    index.add(np.arange(3000), points)
+    assert _recall(exact, index.search(points, 5)[1]) > 0.8
+
+
+def test_index_is_outgrown_when_its_lists_are_too_long(monkeypatch):
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", 100)
+    flat, lists = NeighborIndex(_points(0, 50), 50), NeighborIndex(_points(0, 900), 900)
+    assert [flat.outgrown(100), flat.outgrown(101)] == [False, True]
+    assert [lists.outgrown(3600), lists.outgrown(3601)] == [False, True]
+
+
+def test_index_from_other_bytes_is_refused():
+    with pytest.raises(ValueError, match="not an index of neighbors"):
+        NeighborIndex.from_bytes(b"something else")
+
+
+def test_index_that_is_empty_finds_nothing():
+    assert NeighborIndex(_points(0, 0), 0).search(_points(1, 3), 2)[1].shape == (3, 0)
