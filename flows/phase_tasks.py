@@ -30,7 +30,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 from prefect.utilities.annotations import quote
 
-from holdfast.errors import AnnotationsPendingError, BusyError, TransientError
+from holdfast.errors import BusyError, PendingError, TransientError
 from holdfast.flows import reconcile
 from holdfast.loop import (
     LEARN,
@@ -93,7 +93,7 @@ def run_phases(config: str, phases: Sequence[str]) -> State[Any]:
             if context is not None and context.flow_run is not None:
                 reconcile.claim(project.root, context.flow_run, number)
             return _advance_through(project, number, phases)
-    except AnnotationsPendingError as pending:
+    except PendingError as pending:
         return Completed(name=WAITING, message=str(pending), data=pending)
     except BusyError as busy:
         return Cancelled(name=BUSY, message=str(busy), data=busy)
@@ -141,7 +141,7 @@ def _run_phase(project: Project, round_number: int) -> PhaseRecord | State[Any]:
     try:
         _, progress = _listeners.get()
         return advance(project, round_number, progress)
-    except AnnotationsPendingError as pending:
+    except PendingError as pending:
         return Completed(name=WAITING, message=str(pending), data=pending)
 
 

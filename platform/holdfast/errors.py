@@ -38,10 +38,14 @@ class PoolExhaustedError(HoldfastError):
         self.available = available
 
 
-class AnnotationsPendingError(HoldfastError):
-    """People have not answered yet: a state to come back to, not a failure."""
+class PendingError(HoldfastError):
+    """Nothing can be done before somebody or something is ready: a state, not a failure."""
 
     exit_code = 75
+
+
+class AnnotationsPendingError(PendingError):
+    """People have not answered yet."""
 
     def __init__(self, round_number: int, answered: int, asked: int, where: str) -> None:
         super().__init__(
@@ -52,6 +56,18 @@ class AnnotationsPendingError(HoldfastError):
         self.answered = answered
         self.asked = asked
         self.where = where
+
+
+class DayLimitError(PendingError):
+    """People were asked as much as they may be within 24 hours."""
+
+    def __init__(self, per_day: int, again_at: str) -> None:
+        super().__init__(
+            f"{per_day} answers were asked for within the last 24 hours, as many as "
+            f"query.per_day allows; run again after {again_at}, or raise query.per_day"
+        )
+        self.per_day = per_day
+        self.again_at = again_at
 
 
 class CheckpointMismatchError(HoldfastError):

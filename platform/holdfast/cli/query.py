@@ -17,8 +17,8 @@ def query(options: Namespace) -> Result:
 
     Raises
     ------
-    ConfigError, PoolExhaustedError
-        When a round could not begin.
+    ConfigError, PoolExhaustedError, DayLimitError
+        When the round could not ask.
     """
     with Project.open(options.config) as project, Screen() as screen:
         found = preview(project, screen.show)

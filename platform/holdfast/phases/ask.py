@@ -19,6 +19,8 @@ def query(turn: Turn) -> PhaseResult:
     ------
     PoolExhaustedError
         When nothing is left to ask about.
+    DayLimitError
+        When people were asked enough for today.
     """
     with turn.project.ledger.read() as connection:
         found = rounds.open_findings(connection, turn.round_number)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from holdfast import catalog
-from holdfast.errors import PoolExhaustedError
+from holdfast.errors import DayLimitError, PoolExhaustedError
 from holdfast.phases import scoring
 from holdfast.phases.audit import LABEL_ERROR
 from holdfast.phases.describe import describe
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import Turn
+from holdfast.project import Project
+from holdfast.query.budget import QueryConfig
 from holdfast.query.relabel import Suspects
 from holdfast.query.selection import select
 from holdfast.query.strategy import Candidates
 from holdfast.records import Finding, Floats, Ids, QueryItem
-from holdfast.store import intake, rounds
+from holdfast.store import intake, queries, rounds
 
 # What a person's answer settles; other findings are for whoever keeps the data.
 _SUSPECT_KINDS = (LABEL_ERROR, intake.CONFLICT)
@@ -54,6 +57,8 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
     ------
     PoolExhaustedError
         When nothing is left to ask about.
+    DayLimitError
+        When people were asked enough for today.
     """
     project = turn.project
     config = project.config
@@ -61,6 +66,7 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
         pool = read_pool(connection)
     suspects = _suspects(findings, pool)
     budget = min(config.query.budget + _unspent(turn), config.query.pool_limit)
+    budget = _left_today(project, replace(config.query, budget=budget))
     budget = min(budget, len(pool.unlabeled_ids) + len(suspects))
     if not budget:
         raise PoolExhaustedError(config.query.budget, 0)
@@ -68,7 +74,7 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
     items = select(
         _candidates(turn, pool),
         suspects,
-        strategy=catalog.load("query.strategy", config.query.strategy)(),
+        strategy=catalog.load_strategy(config.query.strategy),
         config=replace(config.query, budget=budget),
         rng=turn.rng("query"),
         reserve=reserve,
@@ -90,6 +96,21 @@ def _suspects(findings: Iterable[Finding], pool: Pool) -> Suspects:
         suggested_s=np.array([one.suggested for one in chosen], np.int64),
         error_probs_s=np.array([1.0 - one.score for one in chosen], np.float64),
     )
+
+
+def _left_today(project: Project, config: QueryConfig) -> int:
+    """Return the answers that may be asked for now."""
+    if not config.per_day:
+        return config.budget
+    day = timedelta(days=1)
+    with project.ledger.read() as connection:
+        since = (datetime.now(UTC) - day).isoformat(timespec="milliseconds")
+        asked = queries.asked_since(connection, since)
+    left = config.left_today(sum(number for _, number in asked))
+    if not left:
+        again = (datetime.fromisoformat(asked[0][0]) + day).astimezone()
+        raise DayLimitError(config.per_day, again.strftime("%d %B %H:%M"))
+    return left
 
 
 def _unspent(turn: Turn) -> int:

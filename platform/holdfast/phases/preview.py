@@ -49,8 +49,8 @@ def preview(project: Project, progress: Progress | None = None) -> Preview:
 
     Raises
     ------
-    ConfigError, PoolExhaustedError
-        Where a round could not begin.
+    ConfigError, PoolExhaustedError, DayLimitError
+        Where the round could not ask.
     """
     with project.ledger.read() as connection:
         check_ready(connection, project.config)

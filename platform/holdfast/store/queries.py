@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from holdfast.records import Answer, Ids, Query, QueryItem, RecordedAnswer
 from holdfast.store.ledger import now
-from holdfast.store.schema import answer, query, query_item
+from holdfast.store.schema import answer, query, query_item, round_phase
 
 
 def add_query(connection: Connection, new: Query) -> None:
@@ -61,6 +61,18 @@ def queries_of(connection: Connection, round_number: int) -> list[Query]:
         )
         found.append(Query(round_number=round_number, batch=batch, items=items))
     return found
+
+
+def asked_since(connection: Connection, moment: str) -> list[tuple[str, int]]:
+    """Return when questions were asked since a moment, and how many, oldest first."""
+    rows = connection.execute(
+        sa.select(round_phase.c.finished_at, round_phase.c.outcome)
+        .where(round_phase.c.finished_at > moment)
+        .where(round_phase.c.phase.in_(("query", "consensus")))
+        .order_by(round_phase.c.finished_at)
+    )
+    asked = [(row.finished_at, int(row.outcome.get("asked", 0))) for row in rows]
+    return [(when, number) for when, number in asked if number]
 
 
 def add_answers(connection: Connection, answers: tuple[RecordedAnswer, ...]) -> None:
