@@ -19,6 +19,9 @@ Images = NDArray[np.uint8]
 
 LabelKind = Literal["given", "annotation", "consensus", "withdrawn"]
 AskReason = Literal["uncertain", "suspect", "random", "disagreement"]
+# Kinds of findings that doubt a label: what a person's answer settles. All others are about
+# the image, and are for whoever keeps the data.
+LABEL_FINDINGS = ("label_error", "label_conflict")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,9 +144,12 @@ class Finding:
     Attributes
     ----------
     kind : str
-        `label_error` for now.
+        Doubts about a label: `label_error`, `label_conflict` (two files of one content that
+        were labeled differently). About copies: `exact_duplicate`, `near_duplicate`,
+        `duplicate_across_splits`, `duplicate_conflict` (copies with different labels).
+        About the image: `outlier`, and those of `quality.image_issues.KINDS`.
     score : float
-        In [0, 1]; low = suspect.
+        In [0, 1]; low = suspect. Comparable within a kind only.
     given, suggested : int or None
         Class ids on record and proposed.
     """

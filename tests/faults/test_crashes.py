@@ -47,6 +47,7 @@ FORKS.set_forkserver_preload(
         "holdfast.phases.ask",
         "holdfast.phases.judge",
         "holdfast.phases.learn",
+        "holdfast.quality.image_issues",
         "holdfast.query.uncertainty",
         "pytest",
         "sklearn.linear_model",

@@ -1,87 +1,206 @@
-"""The audit of a round: which labels on record look wrong."""
+"""The audit: what is wrong with labels and images, in a round or at any other time."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+from sqlalchemy.engine import Connection
+
+from holdfast.model.neighbors import graph
 from holdfast.phases.describe import describe
+from holdfast.phases.found import Found, as_findings, collect, counts
+from holdfast.phases.image_audit import NEIGHBORS, ImageAudit, audit_images
+from holdfast.phases.label_audit import LabelAudit, inspect_labels
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import PhaseResult, Turn
-from holdfast.quality.audit import audit as audit_labels
-from holdfast.query.relabel import Suspects, rank_suspects
-from holdfast.records import Changes, Finding, Ids
-from holdfast.store import samples
+from holdfast.query.relabel import Suspects
+from holdfast.records import Changes, Ids
+from holdfast.store import labels, rounds, samples
 
 LABEL_ERROR = "label_error"
+# Pairs, groups and leaks that the ledger keeps of an audit, and the report shows.
+KEPT = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """Everything an audit found.
+
+    Attributes
+    ----------
+    labels : LabelAudit or None
+        None without labels, or where nobody asked for it.
+    images : ImageAudit or None
+        None without images, or where nobody asked for it.
+    """
+
+    labels: LabelAudit | None
+    images: ImageAudit | None
+
+    def found(self) -> dict[str, Found]:
+        """Return the findings of each kind that was looked for."""
+        of_images = {} if self.images is None else self.images.found
+        if self.labels is None:
+            return dict(of_images)
+        return {LABEL_ERROR: as_found(self.labels.flagged()), **of_images}
 
 
 def audit(turn: Turn) -> PhaseResult:
-    """Rank the labels that hold by how little the others support them."""
+    """Rank the labels that hold, and look at the images when there are new ones.
+
+    A finding about an image is recorded in the round that makes it first. Cost: see
+    `inspect_labels` and `audit_images`; nothing compares all with all above 50,000 samples.
+    """
+    project = turn.project
+    with project.ledger.read() as connection:
+        newest = int(_all_ids(connection).max(initial=0))
+        known = rounds.found_before(connection)
+        seen = _images_seen(connection, turn.round_number - 1)
+    done = examine(turn, images=newest != seen.get("newest"))
+    outcome: dict[str, object] = {"labels": 0, "suspects": 0, "estimated_errors": 0}
+    suspects: dict[str, Found] = {}
+    if done.labels is not None:
+        suspects[LABEL_ERROR] = as_found(done.labels.suspects.first(_num_suspects(turn, done)))
+        outcome |= labels_outcome(turn, done.labels)
+        outcome["suspects"] = len(suspects[LABEL_ERROR])
+    if done.images is None:
+        outcome["images"] = seen
+        return PhaseResult(changes=Changes(findings=as_findings(suspects, known)), outcome=outcome)
+    outcome["images"] = {
+        "round": turn.round_number,
+        "newest": newest,
+        **images_outcome(turn, done.images),
+    }
+    found = suspects | dict(done.images.found)
+    return PhaseResult(changes=Changes(findings=as_findings(found, known)), outcome=outcome)
+
+
+def examine(turn: Turn, *, label: bool = True, images: bool = True) -> Audit:
+    """Audit labels, images or both as they are now; nothing is recorded in the ledger.
+
+    What is measured of an image is kept beside the ledger, so that it is measured once.
+    """
     project = turn.project
     with project.ledger.read() as connection:
         pool = read_pool(connection)
-        groups = samples.groups_of(connection, pool.labeled.sample_ids_n)
+        all_ids = _all_ids(connection)
+        held_out = samples.usable_ids(connection, "holdout")
     table = pool.labeled
-    if not len(table):
-        return PhaseResult(outcome={"labels": len(table), "suspects": 0, "estimated_errors": 0})
-    found = audit_labels(
-        table.class_ids_n,
-        describe(project, table.sample_ids_n),
-        config=project.config.audit,
-        rng=turn.rng("audit"),
-        groups_n=_group_keys(groups, table.sample_ids_n),
-    )
-    open_n = ~np.isin(table.sample_ids_n, pool.refused_ids)
-    suspects = rank_suspects(
-        table.sample_ids_n[open_n],
-        table.class_ids_n[open_n],
-        found.suggested_n[open_n],
-        found.error_probs_n[open_n],
-        table.verified_n[open_n],
-        threshold=0.0,
-    )
-    suspects = suspects.first(_num_suspects(turn, pool, suspects))
-    findings = tuple(
-        Finding(
-            sample_id=sample_id,
-            kind=LABEL_ERROR,
-            score=1.0 - error_prob,
-            given=given,
-            suggested=suggested,
+    embeddings = describe(project, all_ids) if images and len(all_ids) else None
+    found_in_labels = found_in_images = None
+    if label and len(table):
+        # Where everything is labeled, labels and images are compared in one space.
+        shared = embeddings is not None and np.array_equal(all_ids, table.sample_ids_n)
+        near = embeddings if shared else describe(project, table.sample_ids_n)
+        assert near is not None  # noqa: S101
+        found_in_labels = inspect_labels(turn, pool, near)
+    if embeddings is not None:
+        found_in_images = audit_images(
+            project,
+            all_ids,
+            _label_of(all_ids, pool),
+            np.isin(all_ids, held_out),
+            graph(embeddings, NEIGHBORS),
+            turn.rng("images"),
+            turn.progress,
         )
-        for sample_id, given, suggested, error_prob in zip(
-            suspects.sample_ids_s.tolist(),
-            suspects.given_s.tolist(),
-            suspects.suggested_s.tolist(),
-            suspects.error_probs_s.tolist(),
-            strict=True,
-        )
+    return Audit(labels=found_in_labels, images=found_in_images)
+
+
+def as_found(suspects: Suspects) -> Found:
+    """Return suspects as findings."""
+    return collect(
+        suspects.sample_ids_s,
+        1.0 - suspects.error_probs_s,
+        suspects.given_s,
+        suspects.suggested_s,
     )
-    return PhaseResult(
-        changes=Changes(findings=findings),
-        outcome={
-            "labels": len(table),
-            "suspects": len(findings),
-            "estimated_errors": found.num_errors,
+
+
+def labels_outcome(turn: Turn, done: LabelAudit) -> dict[str, object]:
+    """Return what was found in the labels as JSON, nothing of it per sample."""
+    with turn.project.ledger.read() as connection:
+        names = labels.class_names(connection)
+    flags = np.bincount(done.flagged().given_s, minlength=len(names))
+    return {
+        "labels": len(done.table),
+        "estimated_errors": done.report.num_errors,
+        "flagged_by_class": {names[k]: int(flags[k]) for k in np.flatnonzero(flags).tolist()},
+        "confused": [
+            asdict(pair) | {"first": names[pair.first], "second": names[pair.second]}
+            for pair in done.pairs[:KEPT]
+        ],
+        "weak_groups": [
+            {"name": one.name, "is_cluster": one.is_cluster} | asdict(one.found)
+            for one in done.groups[:KEPT]
+        ],
+    }
+
+
+def images_outcome(turn: Turn, done: ImageAudit) -> dict[str, object]:
+    """Return what was found in the images as JSON, nothing of it per sample."""
+    return {
+        "samples": len(done.sample_ids_n),
+        "found": counts(done.found),
+        "common": dict(done.common),
+        "order": asdict(done.order) | {"dependent": done.order.dependent},
+        "order_in_class": asdict(done.order_in_class)
+        | {"dependent": done.order_in_class.dependent},
+        "sets_of_copies": done.copies.num_sets,
+        "across_splits": {
+            "sets": len(done.leaks),
+            "examples": [leak_sources(turn, done, one) for one in done.leaks[:KEPT].tolist()],
         },
-    )
+    }
 
 
-def _num_suspects(turn: Turn, pool: Pool, ranked: Suspects) -> int:
+def leak_sources(turn: Turn, done: ImageAudit, number: int) -> dict[str, list[str]]:
+    """Return the files of one set of copies, by the side of the split they are on."""
+    ids = done.sample_ids_n[done.copies.members(number)]
+    with turn.project.ledger.read() as connection:
+        held_out = np.isin(ids, samples.usable_ids(connection, "holdout"))
+        return {
+            "holdout": [Path(one).name for one in samples.sources_of(connection, ids[held_out])],
+            "train": [Path(one).name for one in samples.sources_of(connection, ids[~held_out])],
+        }
+
+
+def _num_suspects(turn: Turn, done: Audit) -> int:
     """Return how many of the ranked labels are suspects.
 
     Those whose probability of being wrong is worth an answer; and where the pool cannot
     use up the budget, as many more as there are answers left.
     """
     config = turn.project.config.query
-    worth = int((ranked.error_probs_s >= config.suspect_threshold).sum())
-    return max(worth, config.budget - len(pool.unlabeled_ids))
+    if done.labels is None:
+        return 0
+    worth = int((done.labels.suspects.error_probs_s >= config.suspect_threshold).sum())
+    return max(worth, config.budget - done.labels.num_unlabeled)
 
 
-def _group_keys(groups: list[str | None], sample_ids_n: Ids) -> NDArray[np.str_] | None:
-    """Return one key per sample, equal within a group; None when nobody has a group."""
-    if not any(groups):
-        return None
-    ids = sample_ids_n.tolist()
-    return np.array([group or f"\0{one}" for group, one in zip(groups, ids, strict=True)])
+def _all_ids(connection: Connection) -> Ids:
+    return np.union1d(
+        samples.usable_ids(connection, "train"), samples.usable_ids(connection, "holdout")
+    )
+
+
+def _label_of(sample_ids_n: Ids, pool: Pool) -> Ids:
+    found = np.full(len(sample_ids_n), -1, np.int64)
+    _, here, there = np.intersect1d(
+        sample_ids_n, pool.labeled.sample_ids_n, assume_unique=True, return_indices=True
+    )
+    found[here] = pool.labeled.class_ids_n[there]
+    return found
+
+
+def _images_seen(connection: Connection, round_number: int) -> Mapping[str, Any]:
+    """Return what a round's audit said of the images; empty when it did not look."""
+    for record in rounds.phases(connection, round_number):
+        if record.phase == "audit":
+            seen: Mapping[str, Any] = record.outcome.get("images", {})  # type: ignore[assignment]
+            return seen
+    return {}

@@ -46,6 +46,9 @@ PROPERTIES = (
     "aspect_ratio",
     "color_space",
 )
+# Name under which measures are kept. INVARIANT: it changes with whatever is measured, or old
+# numbers would be read as new ones.
+STORED_AS = "image-properties-1"
 # Brightness and entropy of a larger picture are those of its reduction to this many pixels a
 # side: a 12-megapixel photograph would take half a gigabyte and seconds otherwise.
 MOST_SIDE = 1024

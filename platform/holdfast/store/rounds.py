@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from holdfast.errors import LedgerError
-from holdfast.records import Changes, Finding, Settlement
+from holdfast.records import LABEL_FINDINGS, Changes, Finding, Ids, Settlement
 from holdfast.store import labels, models, queries
 from holdfast.store.ledger import now
 from holdfast.store.schema import finding, round_, round_phase
@@ -140,19 +141,47 @@ def record(connection: Connection, done: PhaseRecord, changes: Changes) -> None:
         )
 
 
-def findings(connection: Connection, round_number: int | None = None) -> list[FindingRow]:
-    """Return findings, most suspect first; of one round where that is named."""
+def findings(
+    connection: Connection,
+    round_number: int | None = None,
+    kinds: Sequence[str] | None = LABEL_FINDINGS,
+) -> list[FindingRow]:
+    """Return findings, most suspect first; of one round where that is named.
+
+    Those that doubt a label, unless other kinds are named; None: of every kind.
+    """
     wanted = sa.true() if round_number is None else finding.c.round == round_number
-    return _findings(connection, wanted)
+    return _findings(connection, wanted & _of(kinds))
 
 
 def open_findings(connection: Connection, round_number: int) -> list[FindingRow]:
-    """Return what nobody has judged yet of one round and of ingest, most suspect first."""
+    """Return the labels in doubt of one round and of ingest that nobody has judged yet.
+
+    Most suspect first.
+    """
     return _findings(
         connection,
         finding.c.outcome.is_(None)
+        & _of(LABEL_FINDINGS)
         & sa.or_(finding.c.round == round_number, finding.c.round.is_(None)),
     )
+
+
+def found_before(connection: Connection) -> dict[str, Ids]:
+    """Return the ids of the samples with a finding that is not about a label, by kind."""
+    rows = connection.execute(
+        sa.select(finding.c.kind, finding.c.sample_id)
+        .where(finding.c.kind.not_in(LABEL_FINDINGS))
+        .order_by(finding.c.kind, finding.c.sample_id)
+    ).all()
+    by_kind: dict[str, list[int]] = {}
+    for kind, sample_id in rows:
+        by_kind.setdefault(kind, []).append(sample_id)
+    return {kind: np.array(ids, np.int64) for kind, ids in by_kind.items()}
+
+
+def _of(kinds: Sequence[str] | None) -> sa.ColumnElement[bool]:
+    return sa.true() if kinds is None else finding.c.kind.in_(kinds)
 
 
 def _findings(connection: Connection, wanted: sa.ColumnElement[bool]) -> list[FindingRow]:
@@ -199,6 +228,7 @@ def _settle(connection: Connection, settlements: Sequence[Settlement], round_num
         connection.execute(
             sa.update(finding)
             .where(finding.c.sample_id == settled.sample_id, finding.c.outcome.is_(None))
+            .where(_of(LABEL_FINDINGS))
             .where(sa.or_(finding.c.round == round_number, finding.c.round.is_(None)))
             .values(outcome=settled.outcome)
         )

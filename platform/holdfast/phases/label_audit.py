@@ -1,0 +1,150 @@
+"""What is wrong with the labels: which, between which classes, and in which groups.
+
+Shape suffixes: n labeled samples, d embedding dimensions, k classes with a label, g groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.phases.pool import Pool
+from holdfast.phases.turn import Turn
+from holdfast.project import Project
+from holdfast.quality.audit import AuditReport
+from holdfast.quality.audit import audit as audit_labels
+from holdfast.quality.class_pairs import ClassPair, confident_counts, confused_pairs
+from holdfast.quality.weak_groups import WeakGroup, cluster, weak_groups
+from holdfast.query.relabel import Suspects, rank_suspects
+from holdfast.records import Floats, Ids, LabelTable
+from holdfast.store import samples
+
+# Probability of being wrong from which on a label is called so.
+LIKELY = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedGroup:
+    """A weak group and what to call it: its name, or for a cluster one of its images."""
+
+    name: str
+    is_cluster: bool
+    found: WeakGroup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelAudit:
+    """What was found in the labels.
+
+    Attributes
+    ----------
+    table : LabelTable
+        The labels, in the order of the rows of `report`.
+    suspects : Suspects
+        All labels that can be asked about, most suspect first; those that people confirmed
+        have their odds lowered.
+    pairs : tuple of ClassPair
+        The most confused first.
+    groups : tuple of NamedGroup
+        The least likely by chance first.
+    num_unlabeled : int
+        Samples of the pool.
+    """
+
+    table: LabelTable
+    report: AuditReport
+    suspects: Suspects
+    pairs: tuple[ClassPair, ...]
+    groups: tuple[NamedGroup, ...]
+    num_unlabeled: int
+
+    def flagged(self) -> Suspects:
+        """Return the labels that are more likely wrong than right."""
+        return self.suspects.first(int((self.suspects.error_probs_s >= LIKELY).sum()))
+
+
+def inspect_labels(turn: Turn, pool: Pool, embeddings_nd: Floats) -> LabelAudit:
+    """Rank the labels that hold by how little the others support them.
+
+    Parameters
+    ----------
+    pool : Pool
+        With at least one label.
+    embeddings_nd : ndarray of float32, shape (N, D)
+        Of the labeled samples, in the order of `pool.labeled`.
+    """
+    project, table, rng = turn.project, pool.labeled, turn.rng("audit")
+    with project.ledger.read() as connection:
+        groups = samples.groups_of(connection, table.sample_ids_n)
+    report = audit_labels(
+        table.class_ids_n,
+        embeddings_nd,
+        config=project.config.audit,
+        rng=rng,
+        groups_n=_group_keys(groups, table.sample_ids_n),
+    )
+    open_n = ~np.isin(table.sample_ids_n, pool.refused_ids)
+    suspects = rank_suspects(
+        table.sample_ids_n[open_n],
+        table.class_ids_n[open_n],
+        report.suggested_n[open_n],
+        report.error_probs_n[open_n],
+        table.verified_n[open_n],
+        threshold=0.0,
+    )
+    columns = np.searchsorted(report.class_ids_k, table.class_ids_n)
+    confused = confident_counts(columns, report.pred_probs_nk)
+    wrong_n = report.pred_probs_nk.argmax(axis=1) != columns
+    return LabelAudit(
+        table=table,
+        report=report,
+        suspects=suspects,
+        pairs=confused_pairs(confused, np.bincount(columns), report.class_ids_k),
+        groups=_weak(project, table, groups, columns, wrong_n, embeddings_nd, rng),
+        num_unlabeled=len(pool.unlabeled_ids),
+    )
+
+
+def _weak(
+    project: Project,
+    table: LabelTable,
+    groups: list[str | None],
+    columns_n: Ids,
+    wrong_n: NDArray[np.bool_],
+    embeddings_nd: Floats,
+    rng: np.random.Generator,
+) -> tuple[NamedGroup, ...]:
+    """Test the groups that were named at ingest, or clusters where none was."""
+    if any(groups):
+        grouped = np.array([bool(name) for name in groups])
+        names, codes = np.unique([name for name in groups if name], return_inverse=True)
+        found = weak_groups(codes, columns_n[grouped], wrong_n[grouped])
+        return tuple(
+            NamedGroup(name=str(names[one.group]), is_cluster=False, found=one) for one in found
+        )
+    codes = cluster(embeddings_nd, rng)
+    found = weak_groups(codes, columns_n, wrong_n)
+    typical = np.array([_most_typical(embeddings_nd, codes == one.group) for one in found], int)
+    with project.ledger.read() as connection:
+        sources = samples.sources_of(connection, table.sample_ids_n[typical])
+    return tuple(
+        NamedGroup(name=Path(source).name, is_cluster=True, found=one)
+        for source, one in zip(sources, found, strict=True)
+    )
+
+
+def _most_typical(embeddings_nd: Floats, inside_n: NDArray[np.bool_]) -> int:
+    members = np.flatnonzero(inside_n)
+    center = embeddings_nd[members].mean(axis=0)
+    return int(members[np.linalg.norm(embeddings_nd[members] - center, axis=1).argmin()])
+
+
+def _group_keys(groups: list[str | None], sample_ids_n: Ids) -> NDArray[np.str_] | None:
+    """Return one key per sample, equal within a group; None when nobody has a group."""
+    if not any(groups):
+        return None
+    ids = sample_ids_n.tolist()
+    return np.array([group or f"\0{one}" for group, one in zip(groups, ids, strict=True)])
