@@ -1,6 +1,7 @@
 """Models of several rounds that answer together.
 
-Shape suffixes: n images, c channels, h rows, w columns, d embedding dimensions, k classes.
+Shape suffixes: n images, c members (of images: channels), h rows, w columns, d embedding
+dimensions, k classes, j classes an older member knows.
 """
 
 from __future__ import annotations
@@ -72,19 +73,23 @@ class Ensemble(nn.Module):
         """Return embeddings of the newest member, shape (N, D)."""
         return self.newest.embed(images_nchw)
 
-    def answer(self, images_nchw: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logarithms of probabilities, shape (N, K), and embeddings, shape (N, D)."""
+    def opinions(self, images_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each member's probabilities, shape (C, N, K), oldest first, and embeddings."""
         logits, embeddings = self.newest.answer(images_nchw)
         newest_nk = torch.softmax(logits.float(), dim=1)
-        total_nk = newest_nk.clone()
+        probs = []
         for member in list(self.members)[:-1]:
             old_nj = torch.softmax(member(images_nchw).float(), dim=1)
             num_known = old_nj.shape[1]
             known_n1 = newest_nk[:, :num_known].sum(dim=1, keepdim=True)
-            total_nk[:, :num_known] += old_nj * known_n1
-            total_nk[:, num_known:] += newest_nk[:, num_known:]
-        tiny = torch.finfo(total_nk.dtype).tiny
-        return torch.log((total_nk / len(self.members)).clamp(min=tiny)), embeddings
+            probs.append(torch.cat([old_nj * known_n1, newest_nk[:, num_known:]], dim=1))
+        return torch.stack([*probs, newest_nk]), embeddings
+
+    def answer(self, images_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logarithms of probabilities, shape (N, K), and embeddings, shape (N, D)."""
+        probs_cnk, embeddings = self.opinions(images_nchw)
+        tiny = torch.finfo(probs_cnk.dtype).tiny
+        return torch.log(probs_cnk.mean(dim=0).clamp(min=tiny)), embeddings
 
     def forward(self, images_nchw: Tensor) -> Tensor:
         """Return logarithms of probabilities, shape (N, K), in the order of `class_ids`."""

@@ -31,11 +31,15 @@ class Network(nn.Module):
     encoder : Encoder
     class_ids : sequence of int
         What each logit stands for, in order. Classes are only ever appended.
+    dropout : float
+        Share of each embedding left out in training, in [0, 1).
 
     Attributes
     ----------
     encoder : Module
         Standardised images to embeddings.
+    dropout : Dropout
+        Between encoder and head; has no weights.
     head : Linear
         Embeddings to logits, one row per class.
     """
@@ -43,9 +47,10 @@ class Network(nn.Module):
     mean_c: Tensor
     std_c: Tensor
 
-    def __init__(self, encoder: Encoder, class_ids: Sequence[int]) -> None:
+    def __init__(self, encoder: Encoder, class_ids: Sequence[int], *, dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder = encoder.module
+        self.dropout = nn.Dropout(dropout)
         self.head = heads.new_head(encoder.num_features, len(class_ids))
         self.class_ids = tuple(int(class_id) for class_id in class_ids)
         for name, values_c in (("mean_c", encoder.mean_c), ("std_c", encoder.std_c)):
@@ -67,7 +72,7 @@ class Network(nn.Module):
     def answer(self, images_nchw: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits, shape (N, K), in the order of `class_ids`, and embeddings, (N, D)."""
         embeddings = self.embed(images_nchw)
-        return self.head(embeddings), embeddings
+        return self.head(self.dropout(embeddings)), embeddings
 
     def forward(self, images_nchw: Tensor) -> Tensor:
         """Return logits, shape (N, K), in the order of `class_ids`."""
@@ -122,7 +127,7 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = build_encoder(config, channels=channels, height=height, width=width)
-        return Network(encoder, class_ids)
+        return Network(encoder, class_ids, dropout=config.dropout)
 
 
 def restore_network(

@@ -35,6 +35,9 @@ class NetworkConfig:
     pretrained : bool
         Start from the weights timm has for the model, which must be on this machine
         already. The networks built in have none.
+    dropout : float
+        Share of the embedding's numbers left out while the head learns, in [0, 0.9]. Above 0
+        the network can also be asked as a committee (query strategies such as `bald`).
     device : str
         `auto` takes a GPU where there is one; else a torch device such as `cpu`, `cuda:1`.
     precision : str
@@ -62,6 +65,7 @@ class NetworkConfig:
     name: str = SMALL_RESIDUAL
     width: int | None = None
     pretrained: bool = False
+    dropout: float = 0.0
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
@@ -77,6 +81,8 @@ class NetworkConfig:
                 "set it to false, or set network.name to a timm model"
             )
         self._check_width()
+        if not 0.0 <= self.dropout <= 0.9:
+            raise ConfigError(f"network.dropout should be between 0 and 0.9, not {self.dropout}")
         if self.precision not in PRECISIONS:
             raise ConfigError(
                 f"network.precision should be one of {', '.join(PRECISIONS)}, "
