@@ -39,6 +39,8 @@ from holdfast.errors import ConfigError, HoldfastError
 from holdfast.store.checkpoints import write_whole
 
 AS_IT_IS = "none"  # in place of an imbalance
+# What every child needs, imported once.
+PRELOADED = ("benchmarks.selection_play", "sklearn.linear_model", "sklearn.metrics")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +110,7 @@ def _run(options: argparse.Namespace, result: _Result, screen: Console) -> None:
     setting = _setting(options)
     result.notes = _notes(setting, methods)
     # `apart` would start a server that holds all that the continual benchmark needs.
-    forkserver.set_forkserver_preload(["benchmarks.selection_play", *sorted(modules)])
+    forkserver.set_forkserver_preload([*PRELOADED, *sorted(modules)])
     for seed in dict.fromkeys(options.seeds):
         with screen.status(f"seed {seed}: features"):
             trial = build_trial(setting, seed)

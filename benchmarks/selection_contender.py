@@ -33,7 +33,7 @@ class Holdfast:
 
     def __init__(self, trial: Trial, recipe: Path) -> None:
         self._config = read_config(recipe)
-        self._strategy = catalog.load("query.strategy", self._config.query.strategy)()
+        self._strategy = catalog.load_strategy(self._config.query.strategy)
         self._num_classes = trial.num_classes
 
     def ask(self, scene: Scene, desk: Desk) -> None:

@@ -6,7 +6,7 @@ nobody was asked about, m labeled samples, a answers.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +16,23 @@ import numpy as np
 
 from benchmarks.selection_trial import Trial
 from holdfast.catalog import suggestion
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, MissingExtraError
 from holdfast.records import Floats, Ids
 
 METHODS = {
     "holdfast": "benchmarks.selection_contender:Holdfast",
     "holdfast-reask": "benchmarks.selection_contender:HoldfastReasking",
     "random": "benchmarks.selection_methods:ask_at_random",
-    "modal-margin": "benchmarks.selection_peers:ask_modal_margin",
-    "modal-entropy": "benchmarks.selection_peers:ask_modal_entropy",
-    "modal-ranked": "benchmarks.selection_peers:ask_modal_ranked",
+    "modal-margin": "benchmarks.selection_uncertainty:ask_modal_margin",
+    "modal-entropy": "benchmarks.selection_uncertainty:ask_modal_entropy",
+    "modal-ranked": "benchmarks.selection_uncertainty:ask_modal_ranked",
     "coreset": "benchmarks.selection_peers:ask_coreset",
     "badge": "benchmarks.selection_peers:ask_badge",
     "falcun": "benchmarks.selection_peers:ask_falcun",
     "galaxy": "benchmarks.selection_graphs:ask_galaxy",
     "direct": "benchmarks.selection_graphs:ask_direct",
 }
+OF_EXTRA = ("coreset", "badge", "falcun")
 # They see the answer to one question before they choose the next.
 SEES_INSIDE_A_BATCH = ("galaxy", "direct")
 
@@ -151,9 +152,13 @@ def find_method(name: str) -> str:
     ------
     ConfigError
         If there is no such method, with what may have been meant.
+    MissingExtraError
+        If it needs a library that is not installed.
     """
     if name not in METHODS:
         raise ConfigError(f"there is no method {name!r}; {suggestion(name, METHODS)}")
+    if name in OF_EXTRA and importlib.util.find_spec("skactiveml") is None:
+        raise MissingExtraError("scikit-activeml", "bench")
     return METHODS[name]
 
 

@@ -1,8 +1,8 @@
-"""The strategies of modAL and scikit-activeml, as they come.
+"""The strategies of scikit-activeml, as they come.
 
 Each scores the pool itself with the one model of all methods, which is never fitted again.
 
-Shape suffixes: n pool samples, u samples nobody was asked about.
+Shape suffixes: n pool samples.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from holdfast.records import Floats, Ids
 from holdfast.seeds import integer_seed
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # both import parts of others that announce their end
-    from modAL.batch import uncertainty_batch_sampling
-    from modAL.models import ActiveLearner
-    from modAL.uncertainty import entropy_sampling, margin_sampling
+    warnings.simplefilter("ignore")  # it imports parts of others that announce their end
     from skactiveml.base import SkactivemlClassifier
     from skactiveml.pool import Badge, CoreSet, Falcun
 
@@ -41,31 +38,6 @@ class Fitted(SkactivemlClassifier):
     def predict_proba(self, X: Floats) -> Floats:  # noqa: N803  scikit-learn's name
         """Return the model's probabilities."""
         return np.asarray(self.model.predict_proba(X))
-
-
-def ask_modal_margin(scene: Scene, desk: Desk) -> None:
-    """The smallest lead of the first class over the second.
-
-    References
-    ----------
-    .. [1] Danka and Horvath, "modAL: A modular active learning framework for Python", 2018.
-    """
-    _ask_modal(margin_sampling, scene, desk)
-
-
-def ask_modal_entropy(scene: Scene, desk: Desk) -> None:
-    """The largest entropy."""
-    _ask_modal(entropy_sampling, scene, desk)
-
-
-def ask_modal_ranked(scene: Scene, desk: Desk) -> None:
-    """Uncertain, and far from what is labeled or picked; time O(picks * U * (M + picks) * D).
-
-    References
-    ----------
-    .. [1] Cardoso et al., "Ranked batch-mode active learning", Information Sciences 2017.
-    """
-    _ask_modal(uncertainty_batch_sampling, scene, desk)
 
 
 def ask_coreset(scene: Scene, desk: Desk) -> None:
@@ -100,14 +72,6 @@ def ask_falcun(scene: Scene, desk: Desk) -> None:
        ECML PKDD 2024.
     """
     _ask_with_model(Falcun(missing_label=UNASKED, random_state=_random_state(scene)), scene, desk)
-
-
-def _ask_modal(strategy: Any, scene: Scene, desk: Desk) -> None:
-    # Without training data ActiveLearner never calls fit; ranked batches look at it.
-    learner = ActiveLearner(scene.model)
-    learner.X_training = scene.features_nd[scene.labeled_rows_m]
-    places, _ = strategy(learner, scene.features_nd[scene.open_rows_u], n_instances=desk.left)
-    desk.ask(scene.open_rows_u[places])
 
 
 def _ask_with_model(strategy: Any, scene: Scene, desk: Desk) -> None:

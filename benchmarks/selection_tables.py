@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.measurement import Row
 
-WIDTH = 128  # of the screen that the widest table takes
+WIDTH = 140  # of the screen that the widest table takes
 REFERENCE = "random"
 CONTENDERS = ("holdfast", "holdfast-reask")
 # Title, key, digits after the point, whether the spread is shown.
@@ -88,7 +88,7 @@ def _means(rows: Sequence[Row], methods: Sequence[str]) -> Table:
     kept = [column for column in COLUMNS if any(row[column[1]] is not None for row in rows)]
     for title, *_ in kept:
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("labels to random's end", justify="right")
+    table.add_column("to random's end", justify="right", no_wrap=True)
     for method in methods:
         mine = [row for row in rows if row["method"] == method]
         table.add_row(method, *(_cell(mine, *column[1:]) for column in kept), _reached(mine))
@@ -104,7 +104,7 @@ def _cell(rows: Sequence[Row], key: str, digits: int, spread: bool) -> str:
 
 
 def _reached(rows: Sequence[Row]) -> str:
-    """Return the median over the seeds that got there, and how many did."""
+    """Return the median of labels over the seeds that got there, and how many did."""
     reached = [row["labels_to_random_final"] for row in rows]
     known = [labels for labels in reached if labels is not None]
     if not known:
