@@ -8,6 +8,7 @@ COMMON = ["--config", "--debug", "--help", "--json"]
 PROMISED = {
     "init": ["DIR"],
     "ingest": ["PATH"],
+    "audit": ["--top", "--kind", "--csv"],
     "query": ["--top"],
     "run": ["--no-prefect"],
     "status": [],

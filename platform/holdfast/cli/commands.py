@@ -6,6 +6,7 @@ import importlib
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from holdfast.cli.output import Result
@@ -78,6 +79,33 @@ COMMANDS: dict[str, Command] = {
                     "metavar": "PATH",
                     "help": "a folder of class-named folders, a folder of unlabeled images, or a "
                     "CSV file with the columns path,label[,group,split,annotator]",
+                },
+            ),
+        ),
+    ),
+    "audit": Command(
+        "show which labels look wrong and what is wrong with the images",
+        "holdfast.cli.audit:audit",
+        (
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 20,
+                    "help": "samples shown in the terminal (default: 20)",
+                },
+            ),
+            Argument(
+                "--kind",
+                {"metavar": "KIND", "help": "look for one kind of finding, as in label_error"},
+            ),
+            Argument(
+                "--csv",
+                {
+                    "metavar": "FILE",
+                    "type": Path,
+                    "help": "write every finding: uid, source, kind, score, given, suggested",
                 },
             ),
         ),

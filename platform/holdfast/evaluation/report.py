@@ -31,12 +31,14 @@ def render(data: ReportData) -> str:
         sections.decisions,
         sections.records,
     )
+    return page(data.title, _subtitle(data), "\n".join(part(data) for part in parts), _footer(data))
+
+
+def page(title: str, subtitle: str, body_html: str, footer_html: str) -> str:
+    """Return a page in the style of all reports."""
     template = files("holdfast.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     return Template(template).substitute(
-        title=escape(data.title),
-        subtitle=escape(_subtitle(data)),
-        body="\n".join(part(data) for part in parts),
-        footer=_footer(data),
+        title=escape(title), subtitle=escape(subtitle), body=body_html, footer=footer_html
     )
 
 
@@ -48,10 +50,10 @@ def write(html_path: Path, json_path: Path, data: ReportData) -> None:
     OSError
         If a folder is missing or cannot be written.
     """
-    page = render(data)
+    shown = render(data)
     numbers = json.dumps(to_json(data), indent=2, allow_nan=False, ensure_ascii=False)
-    _replace(json_path, numbers + "\n")
-    _replace(html_path, page)
+    replace_text(json_path, numbers + "\n")
+    replace_text(html_path, shown)
 
 
 def _subtitle(data: ReportData) -> str:
@@ -69,7 +71,14 @@ def _footer(data: ReportData) -> str:
     return f"Holdfast report · {said}"
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file; a reader sees the old one or the new one, never half.
+
+    Raises
+    ------
+    OSError
+        If the folder is missing or cannot be written.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -31,22 +31,22 @@ def tiles(data: ReportData) -> str:
     parts = []
     if own is not None and latest is not None and latest.metrics is not None:
         first = own.measured()[0]
-        parts.append(_tile("Macro-F1", share(latest.metrics.macro_f1), *_since(first, latest)))
+        parts.append(tile("Macro-F1", share(latest.metrics.macro_f1), *_since(first, latest)))
         rare = data.rare_recall(latest.metrics)
         note = f"mean over {len(data.rare)} rare classes" if data.rare else "no class is rare"
-        parts.append(_tile("Rare-class recall", share(rare), note))
+        parts.append(tile("Rare-class recall", share(rare), note))
         lost = own.forgetting()[latest.number]
-        parts.append(_tile("Forgetting", share(lost), "lower is better; 0 is none"))
+        parts.append(tile("Forgetting", share(lost), "lower is better; 0 is none"))
     flips = data.flips()
     if flips:
         note = f"of {flips['samples']:,} holdout samples, right before"
-        parts.append(_tile("Newly wrong", count(flips["flips"]), note))
+        parts.append(tile("Newly wrong", count(flips["flips"]), note))
     found = own.rounds[-1].wrong_labels_found if own is not None and own.rounds else None
     if found is not None:
-        parts.append(_tile("Wrong labels found", count(found), "corrected so far"))
+        parts.append(tile("Wrong labels found", count(found), "corrected so far"))
     added = sum(data.labeled_counts) - sum(data.start_counts or data.labeled_counts)
     note = f"{added:+,} since the start" if data.start_counts else "current"
-    parts.append(_tile("Labels", count(sum(data.labeled_counts)), note))
+    parts.append(tile("Labels", count(sum(data.labeled_counts)), note))
     return f'<dl class="tiles">{"".join(parts)}</dl>'
 
 
@@ -196,7 +196,8 @@ def _since(first: RoundResult, latest: RoundResult) -> tuple[str, str]:
     return f"{change:+.3f} since round {first.number}", "good" if change >= 0 else "bad"
 
 
-def _tile(name: str, value: str, note: str, kind: str = "") -> str:
+def tile(name: str, value: str, note: str, kind: str = "") -> str:
+    """Return one headline number with a note; for inside `<dl class="tiles">`."""
     return (
         f"<div><dt>{escape(name)}</dt><dd><div class='value'>{escape(value)}</div>"
         f"<div class='note {kind}'>{escape(note)}</div></dd></div>"

@@ -14,6 +14,23 @@ from numpy.typing import NDArray
 from holdfast.records import Finding, Ids
 
 NOBODY = -1
+# What each kind of finding means to a person, the gravest first.
+KINDS: Mapping[str, str] = {
+    "label_error": "label looks wrong",
+    "label_conflict": "one file's content with two labels",
+    "duplicate_conflict": "copies with different labels",
+    "duplicate_across_splits": "copies in training and holdout",
+    "exact_duplicate": "the same pixels twice",
+    "near_duplicate": "nearly the same picture",
+    "outlier": "unlike all others",
+    "dark": "dark",
+    "light": "light",
+    "blurry": "blurry",
+    "low_information": "nearly empty",
+    "odd_size": "odd size",
+    "odd_aspect_ratio": "odd shape",
+    "grayscale": "gray among color",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
