@@ -82,6 +82,9 @@ class Candidates:
         Labels on record per column.
     labeled_embeddings_md : ndarray of float32, shape (M, D)
         Of the samples that have a label; M may be 0.
+    labeled_class_ids_m : ndarray of int64, shape (M,), or None
+        Their labels on record; None where nobody says: then the neighbors of candidates
+        have no vote.
     committee : Committee or None
         Only strategies that measure disagreement read it.
 
@@ -97,6 +100,7 @@ class Candidates:
     embeddings_nd: Floats
     labeled_counts_k: Ids
     labeled_embeddings_md: Floats
+    labeled_class_ids_m: Ids | None = None
     committee: Committee | None = None
 
     def __post_init__(self) -> None:
@@ -107,6 +111,11 @@ class Candidates:
             raise ValueError(f"{n} candidates but {len(self.embeddings_nd)} embeddings")
         if len(self.labeled_counts_k) != k:
             raise ValueError(f"{k} classes but {len(self.labeled_counts_k)} label counts")
+        num_labeled = len(self.labeled_embeddings_md)
+        if self.labeled_class_ids_m is not None and len(self.labeled_class_ids_m) != num_labeled:
+            raise ValueError(
+                f"{num_labeled} labeled embeddings but {len(self.labeled_class_ids_m)} labels"
+            )
         if self.committee is not None and self.committee.mean_probs_nk.shape != (n, k):
             found = self.committee.mean_probs_nk.shape
             raise ValueError(f"the committee's probabilities should be {(n, k)}, not {found}")
