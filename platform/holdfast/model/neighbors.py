@@ -203,9 +203,9 @@ class NeighborIndex:
         distances[ids < 0] = np.inf
         return distances, ids
 
-    def to_bytes(self) -> NDArray[np.uint8]:
+    def to_bytes(self) -> bytes:
         """Return what `from_bytes` reads."""
-        payload: NDArray[np.uint8] = faiss.serialize_index(self._index)
+        payload: bytes = faiss.serialize_index(self._index).tobytes()
         return payload
 
     @classmethod

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from holdfast.data.stream import StoredImages
 from holdfast.learning.learner import LearnerState
+from holdfast.model.committee import CommitteePredictions, predict_committee
 from holdfast.model.ensemble import restore_model
 from holdfast.model.inference import Predictions, predict
+from holdfast.phases.scratch import Scratch
 from holdfast.phases.turn import Progress
 from holdfast.project import Project
 from holdfast.records import Ids, Images
 from holdfast.store import checkpoints, models, samples
-
-# Images in memory at once while a pool is scored.
-_CHUNK = 8192
 
 
 def stored_images(project: Project, sample_ids_n: Ids) -> StoredImages:
@@ -54,21 +55,51 @@ def score(
     state: LearnerState,
     sample_ids_n: Ids,
     progress: Progress | None = None,
+    *,
+    keep_embeddings: bool = True,
 ) -> Predictions:
-    """Return probabilities and embeddings of samples, a chunk of images at a time.
+    """Return probabilities and embeddings of samples, however many.
 
-    Cost: one decode and one forward pass per sample; memory holds one chunk of images.
+    Cost: one decode and one forward pass per sample, images read ahead of the network. Memory
+    holds two chunks of images; large results lie on the project's disk.
     """
-    network = restore_model(state.tensors, state.header, project.config.network)
-    parts = []
-    starts = range(0, max(len(sample_ids_n), 1), _CHUNK)
-    for start in starts:
-        images = read_images(project, sample_ids_n[start : start + _CHUNK])
-        parts.append(predict(network, images, config=project.config.network))
-        if progress is not None:
-            progress("scoring", min(start + _CHUNK, len(sample_ids_n)), len(sample_ids_n))
-    return Predictions(
-        pred_probs_nk=np.concatenate([part.pred_probs_nk for part in parts]),
-        embeddings_nd=np.concatenate([part.embeddings_nd for part in parts]),
-        class_ids_k=parts[0].class_ids_k,
+    return predict(
+        restore_model(state.tensors, state.header, project.config.network),
+        stored_images(project, sample_ids_n),
+        config=project.config.network,
+        keep_embeddings=keep_embeddings,
+        allocate=Scratch(project),
+        told=_told(progress),
     )
+
+
+def score_as_committee(
+    project: Project,
+    state: LearnerState,
+    sample_ids_n: Ids,
+    rng: np.random.Generator,
+    progress: Progress | None = None,
+) -> CommitteePredictions:
+    """Return probabilities of samples and what members disagree about, without embeddings.
+
+    Members are the models of the state's ensemble, or passes with dropout. Cost as of
+    `score`, with a forward pass for each model of an ensemble.
+
+    Raises
+    ------
+    ConfigError
+        If the state is one model without dropout.
+    """
+    return predict_committee(
+        restore_model(state.tensors, state.header, project.config.network),
+        stored_images(project, sample_ids_n),
+        config=project.config.network,
+        rng=rng,
+        keep_embeddings=False,
+        allocate=Scratch(project),
+        told=_told(progress),
+    )
+
+
+def _told(progress: Progress | None) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress("scoring", done, total)

@@ -121,7 +121,7 @@ def test_index_from_its_bytes_answers_the_same(limit, monkeypatch):
     points = _points(0, 600)
     index = NeighborIndex(points, 600)
     index.add(np.arange(600), points)
-    again = NeighborIndex.from_bytes(index.to_bytes().tobytes())
+    again = NeighborIndex.from_bytes(index.to_bytes())
     assert (len(again), again.dimensions) == (600, 8)
     np.testing.assert_array_equal(again.search(points, 4)[1], index.search(points, 4)[1])
     again.add(np.array([600]), points[:1])
