@@ -5,23 +5,18 @@ Shape suffixes: n labeled samples, d embedding dimensions, k classes with a labe
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]  # ships no types
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # ships no types
 
 from holdfast.model.neighbors import nearest
+from holdfast.quality.probe import probe
 from holdfast.records import Floats, Ids
 
 Probs = NDArray[np.float64]
+Graph = tuple[Floats, Ids]
 
-# Samples a fold's probe learns from at most. An audit of 60,000 labels in 64 dimensions
-# then takes 4 s on 2 cores.
-MAX_PROBE_SAMPLES = 10_000
-PROBE_ITERATIONS = 60
 # Length of an embedding once centered and scaled. It sets how sharp the probe is: at
 # C = 1 this length ranked wrong labels better than one worth C = 10 (average precision
 # .86 against .84 on digits, .82 against .80 on long-tailed MNIST, 4 seeds each).
@@ -33,6 +28,9 @@ PRIOR_POWER = 0.25
 # Probability a label keeps when nothing else of its class could speak for it.
 UNHEARD = 0.5
 VOTE_FLOOR = 0.02
+# A label the first pass does not believe at all keeps this weight in the second, or a class
+# of nothing but doubted labels would be gone.
+LEAST_WEIGHT = 1e-3
 
 
 def out_of_sample(
@@ -44,6 +42,7 @@ def out_of_sample(
     neighbors: int,
     vote_share: float,
     rng: np.random.Generator,
+    neighbors_graph: Graph | None = None,
 ) -> Probs:
     """Return class probabilities of each sample that its own label had no part in.
 
@@ -59,6 +58,9 @@ def out_of_sample(
     embeddings_nd : ndarray of float32, shape (N, D)
     groups_n : ndarray, shape (N,), or None
         Samples of one group never judge each other.
+    neighbors_graph : (ndarray of float32, ndarray of int64), each of shape (N, M), optional
+        Distances and rows of the nearest others of each sample, nearest first, row -1 where
+        there is none; the first `neighbors` are used. Without it they are looked for.
 
     Returns
     -------
@@ -68,10 +70,10 @@ def out_of_sample(
     groups = _group_numbers(groups_n, len(columns_n))
     fold_n = assign_folds(columns_n, groups, num_folds=folds, rng=rng)
     embeddings = _scaled(embeddings_nd)
-    votes = _neighbor_votes(columns_n, embeddings, groups, neighbors)
-    first = _mix(_probe(columns_n, embeddings, fold_n, None, rng), votes, vote_share)
+    votes = _neighbor_votes(columns_n, embeddings, groups, neighbors, neighbors_graph)
+    first = _mix(_probe(columns_n, embeddings, fold_n, None), votes, vote_share)
     trust = first[np.arange(len(columns_n)), columns_n]
-    return _mix(_probe(columns_n, embeddings, fold_n, trust, rng), votes, vote_share)
+    return _mix(_probe(columns_n, embeddings, fold_n, trust), votes, vote_share)
 
 
 def assign_folds(columns_n: Ids, groups_n: Ids, *, num_folds: int, rng: np.random.Generator) -> Ids:
@@ -114,43 +116,26 @@ def _scaled(embeddings_nd: Floats) -> Floats:
     return np.asarray(EMBEDDING_LENGTH * centered / np.maximum(length, 1e-9), np.float32)
 
 
-def _probe(
-    columns_n: Ids,
-    embeddings_nd: Floats,
-    folds_n: Ids,
-    trust_n: Probs | None,
-    rng: np.random.Generator,
-) -> Probs:
-    num_classes = int(columns_n.max()) + 1
-    probs = np.zeros((len(columns_n), num_classes))
-    for fold in range(int(folds_n.max()) + 1):
-        held_out = folds_n == fold
-        train = np.flatnonzero(~held_out)
-        if len(train) > MAX_PROBE_SAMPLES:
-            train = np.sort(rng.choice(train, MAX_PROBE_SAMPLES, replace=False))
-        known = np.unique(columns_n[train])
-        if len(known) < 2:
-            probs[np.ix_(held_out, known)] = 1.0
-            continue
-        # Balanced weights divide the class prior out: otherwise correct labels of rare
-        # classes are flagged several times as often as those of frequent ones.
-        model = LogisticRegression(class_weight="balanced", max_iter=PROBE_ITERATIONS)
-        weights = None if trust_n is None else np.maximum(trust_n[train], 1e-3)
-        with warnings.catch_warnings():
-            # A probe that stops early ranks as well as one that converged.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(embeddings_nd[train], columns_n[train], sample_weight=weights)
-        probs[np.ix_(held_out, known)] = model.predict_proba(embeddings_nd[held_out])
-    return _neutral_where_unheard(probs, columns_n, probs[np.arange(len(probs)), columns_n] > 0)
+def _probe(columns_n: Ids, embeddings_nd: Floats, folds_n: Ids, trust_n: Probs | None) -> Probs:
+    weights = None if trust_n is None else np.maximum(trust_n, LEAST_WEIGHT)
+    # Balanced weights divide the class prior out: otherwise correct labels of rare
+    # classes are flagged several times as often as those of frequent ones.
+    probs = probe(columns_n, embeddings_nd, folds_n, weights_n=weights, balanced=True)
+    return _neutral_where_unheard(
+        probs.astype(np.float64), columns_n, _others_of_class(columns_n, folds_n)
+    )
 
 
 def _neighbor_votes(
-    columns_n: Ids, embeddings_nd: Floats, groups_n: Ids, num_neighbors: int
+    columns_n: Ids, embeddings_nd: Floats, groups_n: Ids, num_neighbors: int, graph: Graph | None
 ) -> Probs:
     num_classes = int(columns_n.max()) + 1
-    # One more than wanted, since every sample finds itself; members of one's own group
-    # are struck out, so a large group leaves fewer voters.
-    distances, rows = nearest(embeddings_nd, embeddings_nd, num_neighbors + 1)
+    if graph is None:
+        # One more than wanted, since every sample finds itself.
+        distances, rows = nearest(embeddings_nd, embeddings_nd, num_neighbors + 1)
+    else:
+        distances, rows = graph[0][:, :num_neighbors], graph[1][:, :num_neighbors]
+    # Members of one's own group are struck out, so a large group leaves fewer voters.
     voters = (rows >= 0) & (groups_n[rows] != groups_n[:, None])
     finite = distances[voters]
     softening = 0.5 * float(finite.mean()) + 1e-6 if len(finite) else 1.0
