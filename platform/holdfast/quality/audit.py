@@ -1,57 +1,25 @@
-"""Which labels on record look wrong: out-of-sample probabilities, scored and ranked.
+"""Which labels on record look wrong: ranked by out-of-sample probabilities, then cut.
 
-Shape suffixes: n labeled samples, d embedding dimensions, k classes with a label.
+Shape suffixes: n labeled samples, d embedding dimensions, k classes, c checked samples.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.errors import ConfigError
+from holdfast.quality.settings import AuditConfig as AuditConfig
 from holdfast.records import Floats, Ids
 
-if TYPE_CHECKING:
-    from holdfast.quality.confident_learning import LabelQuality
-
 Probs = NDArray[np.float64]
+AnyProbs = NDArray[np.floating]
+Mask = NDArray[np.bool_]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditConfig:
-    """How labels on record are checked.
-
-    Attributes
-    ----------
-    folds : int
-        Parts of the cross-validation, 2 to 20.
-    neighbors : int
-        Nearest labeled samples that vote on each label, at least 1.
-    vote_share : float
-        Weight of the neighbors' vote beside the linear probe, in [0, 1].
-    """
-
-    folds: int = 5
-    neighbors: int = 10
-    vote_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.folds <= 20:
-            raise ConfigError(
-                f"audit.folds should lie between 2 and 20, not {self.folds}; 5 suits most sets"
-            )
-        if self.neighbors < 1:
-            raise ConfigError(
-                f"audit.neighbors should be at least 1, not {self.neighbors}; 10 suits most sets"
-            )
-        if not 0.0 <= self.vote_share <= 1.0:
-            raise ConfigError(
-                f"audit.vote_share should lie between 0 and 1, not {self.vote_share}; "
-                "0.5 weighs probe and neighbors alike"
-            )
+# Rows may miss 1 by so much: half precision does.
+_SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,58 +28,90 @@ class AuditReport:
 
     Attributes
     ----------
-    pred_probs_nk : ndarray of float64, shape (N, K)
-        Out-of-sample, class prior divided out; rows sum to 1.
+    pred_probs_nk : ndarray of float, shape (N, K)
+        Out-of-sample; rows sum to 1. The class prior is divided out of the probe's.
     class_ids_k : ndarray of int64, shape (K,)
-        Class of each column, ascending: the classes that occur among the labels.
+        Class of each column, ascending: the classes that occur among the labels, or those
+        that came with the probabilities.
     scores_n : ndarray of float64, shape (N,)
-        Self-confidence in [0, 1]; low = suspect.
+        What the ranking goes by, in [0, 1]; low = suspect.
     error_probs_n : ndarray of float64, shape (N,)
-        Estimated probability that the label is wrong; high = suspect. Sums to the number
-        of errors that confident learning estimates.
+        Estimated probability that the label is wrong; high = suspect. In the order of the
+        scores.
     suggested_n : ndarray of int64, shape (N,)
         Most probable class id.
     order_n : ndarray of int64, shape (N,)
         Rows, most suspect first. Empty when there is nothing to compare: no labels, or
         labels of a single class.
     num_errors : int
-        Estimated number of wrong labels.
+        Estimated number of wrong labels: the sum of `error_probs_n`.
+    flagged_n : ndarray of bool, shape (N,)
+        Labels above the cut. For people to look at, never to be dropped by a machine.
+    flags_per_class_k : ndarray of int64, shape (K,)
+        Flagged labels of each class on record.
     """
 
-    pred_probs_nk: Probs
+    pred_probs_nk: AnyProbs
     class_ids_k: Ids
     scores_n: Probs
     error_probs_n: Probs
     suggested_n: Ids
     order_n: Ids
     num_errors: int
+    flagged_n: Mask
+    flags_per_class_k: Ids
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """What people found of labels drawn at random.
+
+    Attributes
+    ----------
+    rows_c : ndarray of int64, shape (C,)
+        Rows of the labels under audit, drawn without a look at any score.
+    wrong_c : ndarray of bool, shape (C,)
+        Whether the label was wrong.
+    """
+
+    rows_c: Ids
+    wrong_c: Mask
 
 
 def audit(
     given_n: Ids,
-    embeddings_nd: Floats,
+    embeddings_nd: Floats | None,
     *,
     config: AuditConfig,
     rng: np.random.Generator,
     groups_n: NDArray[Any] | None = None,
+    pred_probs_nk: AnyProbs | None = None,
+    class_ids_k: Ids | None = None,
+    checked: Checked | None = None,
 ) -> AuditReport:
-    """Rank labels by how little the other labels support them.
+    """Rank labels by how little the other labels support them, and flag the most suspect.
 
-    A linear probe is cross-validated twice, the second time trusting each label as far as
-    the first pass did, so that wrong labels stop speaking for each other. It is averaged
-    with a vote of the nearest samples, which needs no training and holds where a class
-    has a handful of samples. Confident learning then scores the labels and estimates how
-    many are wrong. Time O(n k d) for the probe and O(n^2 d) for the vote up to
-    `neighbors.EXACT_LIMIT` samples, O(n sqrt(n) d) above.
+    Probabilities that no label had a part in its own of are computed from embeddings
+    (`out_of_sample`) or given. From them and the labels alone the noise is estimated
+    (`label_noise`), which gives each label's probability of being wrong; where to cut
+    follows (`cut`). Time and memory: those of `label_noise.judge` beside those
+    of the probabilities.
 
     Parameters
     ----------
     given_n : ndarray of int64, shape (N,)
         Class ids on record.
-    embeddings_nd : ndarray of float32, shape (N, D)
-        Best from a network that has not memorized the labels under audit.
+    embeddings_nd : ndarray of float32, shape (N, D), or None
+        Best from a network that has not memorized the labels under audit. Not read where
+        `pred_probs_nk` is given.
     groups_n : ndarray, shape (N,), optional
         Samples of one group (a slide, a track) never judge each other.
+    pred_probs_nk : ndarray of float, shape (N, K), optional
+        Out-of-sample, from elsewhere; rows sum to 1. May be a memory map.
+    class_ids_k : ndarray of int64, shape (K,), optional
+        Class of each of its columns, ascending.
+    checked : Checked, optional
+        The random slice: corrects how many labels are taken to be wrong.
 
     Returns
     -------
@@ -121,84 +121,140 @@ def audit(
     Raises
     ------
     ValueError
-        If the arrays differ in length.
+        If the arrays differ in length, a label has no column, or the probabilities are
+        none.
     """
-    if len(embeddings_nd) != len(given_n) or (
-        groups_n is not None and len(groups_n) != len(given_n)
-    ):
+    lengths = [len(one) for one in (embeddings_nd, groups_n, pred_probs_nk) if one is not None]
+    if any(length != len(given_n) for length in lengths):
         raise ValueError(
-            f"{len(given_n)} labels need as many embeddings and groups, not {len(embeddings_nd)}"
-            f" and {len(given_n) if groups_n is None else len(groups_n)}"
+            f"{len(given_n)} labels need as many embeddings, groups and probabilities, not "
+            f"{', '.join(map(str, lengths))}"
         )
-    # Deferred: scikit-learn, faiss and cleanlab are heavy, and the config stands here.
-    from holdfast.quality.out_of_sample import out_of_sample
+    # Deferred: scikit-learn, faiss and scipy are heavy, and the recipe is read without them.
+    if pred_probs_nk is not None:
+        if class_ids_k is None:
+            raise ValueError("pred_probs_nk needs class_ids_k: the class of each column")
+        columns = _columns(given_n, class_ids_k)
+        _check_probabilities(pred_probs_nk, len(class_ids_k))
+    else:
+        if embeddings_nd is None:
+            raise ValueError("labels are audited by embeddings or by pred_probs_nk; none came")
+        class_ids_k, columns = np.unique(given_n, return_inverse=True)
+    if len(np.unique(columns)) < 2:
+        return _nothing_to_compare(given_n, class_ids_k, pred_probs_nk)
+    if pred_probs_nk is None:
+        from holdfast.quality.out_of_sample import out_of_sample
 
-    class_ids, columns = np.unique(given_n, return_inverse=True)
-    if len(class_ids) < 2:
-        return _nothing_to_compare(given_n, class_ids)
-
-    pred_probs = out_of_sample(
-        columns,
-        embeddings_nd,
-        groups_n,
-        folds=config.folds,
-        neighbors=config.neighbors,
-        vote_share=config.vote_share,
-        rng=rng,
-    )
-    return _report(columns, class_ids, pred_probs)
+        assert embeddings_nd is not None  # noqa: S101
+        pred_probs_nk = out_of_sample(
+            columns,
+            embeddings_nd,
+            groups_n,
+            folds=config.folds,
+            neighbors=config.neighbors,
+            vote_share=config.vote_share,
+            rng=rng,
+        )
+    return _report(columns, class_ids_k, pred_probs_nk, config, checked)
 
 
-def _report(columns_n: Ids, class_ids_k: Ids, pred_probs_nk: Probs) -> AuditReport:
-    from holdfast.quality.confident_learning import inspect_labels
+def _report(
+    columns_n: Ids,
+    class_ids_k: Ids,
+    pred_probs_nk: AnyProbs,
+    config: AuditConfig,
+    checked: Checked | None,
+) -> AuditReport:
+    from holdfast.quality.cut import cut_for_budget, cut_for_f1, cut_for_precision, with_checked
+    from holdfast.quality.label_noise import judge
 
-    quality: LabelQuality = inspect_labels(columns_n, pred_probs_nk)
+    judged = judge(columns_n, pred_probs_nk)
+    scores, error_probs = judged.scores_n, 1.0 - judged.scores_n
+    if config.ranking != "posterior":
+        from holdfast.quality.confident_learning import label_scores
+
+        scores = label_scores(columns_n, pred_probs_nk, config.ranking)
+        error_probs = _in_order_of(scores, error_probs)
+    if checked is not None:
+        error_probs = with_checked(error_probs, len(checked.rows_c), int(checked.wrong_c.sum()))
+    order = np.argsort(scores, kind="stable")
+    if config.cut == "budget":
+        assert config.review_budget is not None  # noqa: S101
+        flagged = cut_for_budget(order, config.review_budget)
+    elif config.cut == "precision":
+        assert config.precision is not None  # noqa: S101
+        flagged = cut_for_precision(error_probs, config.precision)
+    else:
+        flagged = cut_for_f1(error_probs)
     return AuditReport(
         pred_probs_nk=pred_probs_nk,
         class_ids_k=class_ids_k,
-        scores_n=quality.scores_n,
-        error_probs_n=error_probabilities(quality.scores_n, quality.num_errors),
-        suggested_n=class_ids_k[np.argmax(pred_probs_nk, axis=1)],
-        order_n=np.argsort(quality.scores_n, kind="stable"),
-        num_errors=quality.num_errors,
+        scores_n=scores,
+        error_probs_n=error_probs,
+        suggested_n=class_ids_k[judged.predicted_n],
+        order_n=order,
+        num_errors=round(float(error_probs.sum())),
+        flagged_n=flagged,
+        flags_per_class_k=np.bincount(columns_n[flagged], minlength=len(class_ids_k)),
     )
 
 
-def error_probabilities(scores_n: Probs, num_errors: int) -> Probs:
-    """Turn scores into probabilities of being wrong whose sum is the estimated number.
+def _in_order_of(scores_n: Probs, error_probs_n: Probs) -> Probs:
+    """Return the error probabilities as a falling function of other scores, by least squares."""
+    from scipy.optimize import (  # type: ignore[import-untyped]  # ships no types
+        isotonic_regression,
+    )
 
-    The odds ``(1 - score) / score`` are multiplied by one factor for all samples, found by
-    bisection, so the ranking stays as it is. Time O(n).
-
-    Examples
-    --------
-    >>> probs = error_probabilities(np.array([0.1, 0.9, 0.95]), 1)
-    >>> round(float(probs.sum()), 6), bool(probs[0] > probs[1])
-    (1.0, True)
-    """
-    if num_errors <= 0:
-        return np.zeros(len(scores_n))
-    if num_errors >= len(scores_n):
-        return np.ones(len(scores_n))
-    clipped = np.clip(scores_n, 1e-6, 1.0 - 1e-6)
-    log_odds = np.log1p(-clipped) - np.log(clipped)
-    low, high = -40.0, 40.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if (1.0 / (1.0 + np.exp(-(log_odds + middle)))).sum() < num_errors:
-            low = middle
-        else:
-            high = middle
-    return np.asarray(1.0 / (1.0 + np.exp(-(log_odds + low))))
+    levels, place = np.unique(scores_n, return_inverse=True)
+    counts = np.bincount(place, minlength=len(levels))
+    means = np.bincount(place, weights=error_probs_n, minlength=len(levels)) / counts
+    fitted = isotonic_regression(means, weights=counts, increasing=False).x
+    return np.asarray(np.clip(fitted, 0.0, 1.0)[place])
 
 
-def _nothing_to_compare(given_n: Ids, class_ids_k: Ids) -> AuditReport:
+def _columns(given_n: Ids, class_ids_k: Ids) -> Ids:
+    columns = np.searchsorted(class_ids_k, given_n)
+    known = (columns < len(class_ids_k)) & (
+        class_ids_k[np.minimum(columns, len(class_ids_k) - 1)] == given_n
+    )
+    if not known.all():
+        missing = np.unique(given_n[~known])
+        raise ValueError(f"labels {missing[:5].tolist()} have no column among the probabilities")
+    return np.asarray(columns)
+
+
+def _check_probabilities(pred_probs_nk: AnyProbs, num_classes: int) -> None:
+    from holdfast.quality.label_noise import blocks
+
+    if pred_probs_nk.ndim != 2 or pred_probs_nk.shape[1] != num_classes:
+        raise ValueError(
+            f"probabilities should have {num_classes} columns, one per class, but have the "
+            f"shape {pred_probs_nk.shape}"
+        )
+    for span in blocks(*pred_probs_nk.shape):
+        probs = pred_probs_nk[span]
+        sums = probs.sum(axis=1, dtype=np.float64)
+        good = (np.abs(sums - 1.0) <= _SUM_TOLERANCE) & (probs.min(axis=1) >= 0)
+        if not good.all():
+            row = int(np.argmin(good))
+            raise ValueError(
+                f"row {span.start + row} should hold probabilities that sum to 1, but sums to "
+                f"{sums[row]:g} with a least value of {probs[row].min():g}"
+            )
+
+
+def _nothing_to_compare(
+    given_n: Ids, class_ids_k: Ids, pred_probs_nk: AnyProbs | None
+) -> AuditReport:
+    num, num_classes = len(given_n), len(class_ids_k)
     return AuditReport(
-        pred_probs_nk=np.ones((len(given_n), len(class_ids_k))),
+        pred_probs_nk=np.ones((num, num_classes)) if pred_probs_nk is None else pred_probs_nk,
         class_ids_k=class_ids_k,
-        scores_n=np.ones(len(given_n)),
-        error_probs_n=np.zeros(len(given_n)),
+        scores_n=np.ones(num),
+        error_probs_n=np.zeros(num),
         suggested_n=given_n.copy(),
         order_n=np.empty(0, np.int64),
         num_errors=0,
+        flagged_n=np.zeros(num, np.bool_),
+        flags_per_class_k=np.zeros(num_classes, np.int64),
     )

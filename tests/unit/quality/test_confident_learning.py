@@ -1,8 +1,10 @@
 import numpy as np
-from cleanlab.count import num_label_issues
+import pytest
 from cleanlab.rank import get_label_quality_scores
 
-from holdfast.quality.confident_learning import inspect_labels
+from holdfast.quality.confident_learning import label_scores
+
+METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 
 
 def _probs(seed: int, num: int = 300, num_classes: int = 4):
@@ -12,25 +14,19 @@ def _probs(seed: int, num: int = 300, num_classes: int = 4):
     return labels, probs
 
 
-def test_inspect_labels_equals_a_direct_call_to_cleanlab():
+@pytest.mark.parametrize("method", METHODS)
+def test_label_scores_in_small_batches_equal_a_direct_call_to_cleanlab(method):
     labels, probs = _probs(0)
-    quality = inspect_labels(labels, probs)
-    np.testing.assert_allclose(
-        quality.scores_n, get_label_quality_scores(labels, probs, method="self_confidence")
-    )
-    direct = num_label_issues(labels, probs, estimation_method="off_diagonal")
-    assert abs(quality.num_errors - direct) <= 1
+    direct = get_label_quality_scores(labels, probs, method=method)
+    parts = label_scores(labels, probs, method, batch_entries=28)
+    np.testing.assert_allclose(parts, direct, atol=1e-12)
 
 
-def test_inspect_labels_in_small_batches_gives_the_same():
+def test_label_scores_of_self_confidence_are_the_probability_of_the_label():
     labels, probs = _probs(1)
-    whole, parts = inspect_labels(labels, probs), inspect_labels(labels, probs, batch_size=7)
-    np.testing.assert_array_equal(whole.scores_n, parts.scores_n)
-    np.testing.assert_allclose(whole.thresholds_k, parts.thresholds_k)
-    assert whole.num_errors == parts.num_errors
+    scores = label_scores(labels, probs, "self_confidence")
+    np.testing.assert_allclose(scores, probs[np.arange(300), labels])
 
 
-def test_inspect_labels_empty_finds_nothing():
-    quality = inspect_labels(np.empty(0, np.int64), np.empty((0, 3)))
-    assert quality.num_errors == 0
-    assert quality.scores_n.shape == (0,)
+def test_label_scores_empty_gives_none():
+    assert label_scores(np.empty(0, np.int64), np.empty((0, 3)), METHODS[0]).shape == (0,)
