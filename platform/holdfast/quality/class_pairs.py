@@ -41,7 +41,7 @@ class ClassPair:
     second_rate: float
 
 
-def confident_counts(columns_n: Ids, pred_probs_nk: NDArray[np.float64]) -> Ids:
+def confident_counts(columns_n: Ids, pred_probs_nk: NDArray[np.floating]) -> Ids:
     """Count samples by the class on record and the class they confidently look like.
 
     A sample counts as the class it is most probable of, among those whose probability is at

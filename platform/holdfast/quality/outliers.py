@@ -1,6 +1,6 @@
 """Samples that are unlike all others.
 
-Shape suffixes: n samples, m neighbors of each, d dimensions.
+Shape suffixes: n samples, m neighbors of each.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.records import Floats, Ids
+from holdfast.records import Floats
 
 # Interquartile ranges above the third quartile at which cleanlab begins to call a sample an
 # outlier (1 / 0.37 - 1), kept so that both say the same of the same graph.
 FENCE = 1 / 0.37 - 1
-# Edges whose vectors are in memory at once.
-_BLOCK = 65_536
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,33 +72,3 @@ def outliers(distances_nm: Floats) -> Outliers:
         scores_n=np.exp(-mean_n / usual),
         flagged_n=mean_n > high + FENCE * (high - low),
     )
-
-
-def edge_lengths(vectors_nd: Floats, rows_nm: Ids) -> Floats:
-    """Return how far each sample is from given others, block by block.
-
-    Neighbors are found among principal components; measured in all pixels again they tell
-    strangers better, since what is strange about a sample mostly lies outside of the
-    components that the others made. Foreign images among photographs of waste, blood cells
-    and MNIST: average precision .13, .62 and .21 by components, .31, .83 and .28 by pixels
-    (2 seeds each).
-
-    Parameters
-    ----------
-    vectors_nd : ndarray of float32, shape (N, D)
-    rows_nm : ndarray of int64, shape (N, M)
-        -1: nobody.
-
-    Returns
-    -------
-    ndarray of float32, shape (N, M)
-        Infinite for nobody. Time O(n m d), memory O(n m) and a block of vectors.
-    """
-    lengths = np.full(rows_nm.shape, np.inf, np.float32)
-    step = max(1, _BLOCK // max(rows_nm.shape[1], 1))
-    for start in range(0, len(rows_nm), step):
-        near = rows_nm[start : start + step]
-        differences = vectors_nd[near] - vectors_nd[start : start + step, None]
-        lengths[start : start + step] = np.sqrt(np.einsum("nmd,nmd->nm", differences, differences))
-    lengths[rows_nm < 0] = np.inf
-    return lengths

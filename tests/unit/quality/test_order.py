@@ -55,6 +55,16 @@ def test_strata_of_one_each_leave_nothing_to_shuffle(rng):
     assert found.statistic == pytest.approx(0.0, abs=1e-9)
 
 
+def test_places_drawn_for_many_samples_give_the_same_answer(rng, monkeypatch):
+    monkeypatch.setattr("holdfast.quality.order._DEALT", 0)
+    strata = np.repeat(np.arange(4), 500)
+    points = rng.normal(size=(2000, 4)) + 6 * strata[:, None]
+    rows = neighbors(points.astype(np.float32))
+    assert order_test(rows, rng).dependent
+    assert not order_test(rows, rng, strata).dependent
+    assert not order_test(neighbors(rng.normal(size=(2000, 4)).astype(np.float32)), rng).dependent
+
+
 def test_few_samples_have_no_order(rng):
     assert order_test(np.array([[1], [0]]), rng).p_value == 1.0
     assert order_test(np.full((9, 2), -1), rng).p_value == 1.0

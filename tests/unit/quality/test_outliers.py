@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from holdfast.quality.outliers import edge_lengths, outliers
+from holdfast.quality.outliers import outliers
 
 
 def test_outliers_of_equal_distances_are_none():
@@ -36,14 +36,3 @@ def test_outliers_of_a_handful_are_none():
         found = outliers(np.arange(num, dtype=np.float64)[:, None] ** 9)
         assert len(found.scores_n) == num
         assert not found.flagged_n.any()
-
-
-def test_edge_lengths_are_the_distances_of_each_pair(monkeypatch):
-    rng = np.random.default_rng(2)
-    vectors = rng.normal(size=(30, 4)).astype(np.float32)
-    rows = rng.integers(-1, 30, size=(30, 3))
-    expected = np.linalg.norm(vectors[rows] - vectors[:, None], axis=2)
-    expected[rows < 0] = np.inf
-    np.testing.assert_allclose(edge_lengths(vectors, rows), expected, rtol=1e-5)
-    monkeypatch.setattr("holdfast.quality.outliers._BLOCK", 7)
-    np.testing.assert_allclose(edge_lengths(vectors, rows), expected, rtol=1e-5)
