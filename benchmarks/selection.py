@@ -39,6 +39,7 @@ from holdfast.errors import ConfigError, HoldfastError
 from holdfast.store.checkpoints import write_whole
 
 AS_IT_IS = "none"  # in place of an imbalance
+SCALE_THREADS = 2
 # What every child needs, imported once.
 PRELOADED = ("benchmarks.selection_play", "sklearn.linear_model", "sklearn.metrics")
 
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _show(result)
     if result.path is not None and (result.rows or result.failures):
         print(f"wrote {result.path}")
-    return code or int(bool(result.failures))
+    return code or int(bool(result.failures) or any("failed" in row for row in result.rows))
 
 
 class _Result:
@@ -116,7 +117,9 @@ def _run(options: argparse.Namespace, result: _Result, screen: Console) -> None:
             trial = build_trial(setting, seed)
         forkserver.ensure_running()
         for method in methods:
-            job = Job(trial=trial, method=method, recipe=options.recipe, threads=options.threads)
+            job = Job(
+                trial=trial, method=method, recipe=options.recipe, threads=options.threads or 1
+            )
             _measure(job, result, screen)
 
 
@@ -144,10 +147,14 @@ def _measure(job: Job, result: _Result, screen: Console) -> None:
 def _run_scale(options: argparse.Namespace, result: _Result) -> None:
     from benchmarks.selection_scale import run_scale
 
-    for method in options.methods or ():
-        find_method(method)
     result.rows = run_scale(
-        options.scale, options.dim, options.classes, options.pick, options.methods
+        options.scale,
+        options.dim,
+        options.classes,
+        options.pick,
+        options.methods,
+        recipe=options.recipe,
+        threads=options.threads or SCALE_THREADS,
     )
     result.write()
 
@@ -247,7 +254,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--methods", type=name_list, help="comma-separated (default: all)")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="TOML of Holdfast's settings")
-    parser.add_argument("--threads", type=whole_number, default=1, help="CPU threads (default: 1)")
+    parser.add_argument(
+        "--threads",
+        type=whole_number,
+        help=f"CPU threads (default: 1, with --scale {SCALE_THREADS})",
+    )
     scale = parser.add_argument_group("one selection from a made-up pool, timed")
     scale.add_argument("--scale", type=whole_number, help="samples")
     scale.add_argument("--dim", type=whole_number, default=256, help="(default: 256)")

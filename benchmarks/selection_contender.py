@@ -158,6 +158,7 @@ def _candidates(scene: Scene) -> Candidates:
         embeddings_nd=features,
         labeled_counts_k=counts[class_ids],
         labeled_embeddings_md=scene.features_nd[scene.labeled_rows_m],
+        labeled_class_ids_m=scene.labels_m,
     )
 
 
