@@ -13,14 +13,15 @@ from holdfast import catalog
 from holdfast.errors import DayLimitError, PoolExhaustedError
 from holdfast.phases import scoring
 from holdfast.phases.audit import LABEL_ERROR
-from holdfast.phases.describe import describe
+from holdfast.phases.describe import PixelSpace
+from holdfast.phases.index import candidate_ids
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import Turn
 from holdfast.project import Project
 from holdfast.query.budget import QueryConfig
 from holdfast.query.relabel import Suspects
 from holdfast.query.selection import select
-from holdfast.query.strategy import Candidates
+from holdfast.query.strategy import Candidates, Committee
 from holdfast.records import Finding, Floats, Ids, QueryItem
 from holdfast.store import intake, queries, rounds
 
@@ -122,25 +123,39 @@ def _unspent(turn: Turn) -> int:
 
 
 def _candidates(turn: Turn, pool: Pool) -> Candidates:
-    """Describe the unlabeled samples, or a random part of very many, to the strategy."""
+    """Describe the unlabeled samples to the strategy; of very many, the part worth a look."""
     project = turn.project
-    limit = project.config.query.pool_limit
-    ids = pool.unlabeled_ids
-    if len(ids) > limit:
-        ids = np.sort(turn.rng("pool").choice(ids, limit, replace=False))
-    embeddings = describe(project, np.concatenate([ids, pool.labeled.sample_ids_n]))
-    state = scoring.champion_state(project)
-    probs: Floats = np.zeros((len(ids), 0), np.float32)
-    class_ids: Ids = np.zeros(0, np.int64)
-    if state is not None:
-        said = scoring.score(project, state, ids, turn.progress)
-        probs, class_ids = said.pred_probs_nk, said.class_ids_k
-    size = max([*class_ids.tolist(), *pool.labeled.class_ids_n.tolist()], default=-1) + 1
+    ids = candidate_ids(turn, pool)
+    space = PixelSpace(project)
+    probs, class_ids, committee = _opinions(turn, ids)
+    labeled = pool.labeled
+    size = max([*class_ids.tolist(), *labeled.class_ids_n.tolist()], default=-1) + 1
     return Candidates(
         sample_ids_n=ids,
         pred_probs_nk=probs,
         class_ids_k=class_ids,
-        embeddings_nd=embeddings[: len(ids)],
-        labeled_counts_k=np.bincount(pool.labeled.class_ids_n, minlength=size)[class_ids],
-        labeled_embeddings_md=embeddings[len(ids) :],
+        embeddings_nd=space.embed(ids),
+        labeled_counts_k=np.bincount(labeled.class_ids_n, minlength=size)[class_ids],
+        labeled_embeddings_md=space.embed(labeled.sample_ids_n),
+        labeled_class_ids_m=labeled.class_ids_n,
+        committee=committee,
     )
+
+
+def _opinions(turn: Turn, ids: Ids) -> tuple[Floats, Ids, Committee | None]:
+    """Return the champion's probabilities, its classes, and what its members differ about."""
+    project = turn.project
+    state = scoring.champion_state(project)
+    if state is None:
+        return np.zeros((len(ids), 0), np.float32), np.zeros(0, np.int64), None
+    if not catalog.check_strategy(project.config.query.strategy).needs_committee:
+        said = scoring.score(project, state, ids, turn.progress, keep_embeddings=False)
+        return said.pred_probs_nk, said.class_ids_k, None
+    members = scoring.score_as_committee(project, state, ids, turn.rng("committee"), turn.progress)
+    committee = Committee(
+        mean_probs_nk=members.mean_probs_nk,
+        votes_nk=members.votes_nk,
+        expected_entropy_n=members.expected_entropy_n,
+        max_kl_n=members.max_kl_n,
+    )
+    return members.predictions.pred_probs_nk, members.predictions.class_ids_k, committee
