@@ -51,7 +51,7 @@ def read_array_set(path: Path, seed: int) -> Source:
 
 
 def holds_images(folder: Path) -> bool:
-    """Whether there are image files in folders below, one for each class."""
+    """Whether there are image files in folders below it, one folder for each class."""
     return bool(_image_files(folder))
 
 
@@ -137,6 +137,8 @@ def _hold_out(
     left_k = counts_gk.sum(axis=0)
     held_g = np.zeros(num_groups, np.bool_)
     for group in rng.permutation(num_groups).tolist():
+        if (have_k >= size).all():
+            break
         gain_k = counts_gk[group]
         useful = (gain_k[have_k < size] > 0).any()
         # The last group of a class stays: there is nothing else to learn it from.

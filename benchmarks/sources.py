@@ -80,7 +80,7 @@ def read_source(data: str, seed: int) -> Source:
     """
     if data == "digits":
         return read_digits(seed)
-    # They read through this module.
+    # Deferred: these readers build on this module.
     from benchmarks.single_sets import holds_images, read_array_set, read_image_set
 
     folder = Path(data)
