@@ -50,7 +50,7 @@ def test_shortlist_no_pairs_change_nothing():
 @pytest.mark.parametrize("limit", [0.0, 3.0, np.inf])
 def test_pairs_within_are_those_nearer_than_the_limit(limit):
     places, others, squared = pairs_within(QUERIES, BASE, np.full(9, limit, np.float32))
-    expected = np.nonzero(SQUARED < limit)
+    expected = np.nonzero(limit > SQUARED)
     np.testing.assert_array_equal(places, expected[0])
     np.testing.assert_array_equal(others, expected[1])
     np.testing.assert_allclose(squared, SQUARED[expected], rtol=1e-4, atol=1e-4)
