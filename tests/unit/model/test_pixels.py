@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from holdfast.model.pixels import average_pixels, principal_components
+from holdfast.model.pixels import average_pixels, fit_components, principal_components
 
 
 def test_average_pixels_of_flat_images_is_their_brightness() -> None:
@@ -48,3 +48,20 @@ def test_principal_components_of_few_samples_are_finite(num: int) -> None:
     embeddings = principal_components(np.ones((num, 6), np.float32))
     assert len(embeddings) == num
     assert np.isfinite(embeddings).all()
+
+
+def test_components_embed_each_sample_alone_as_among_others() -> None:
+    pixels = np.random.default_rng(1).random((30, 12), dtype=np.float32)
+    components = fit_components(pixels, 5)
+    together = components.embed(pixels)
+    np.testing.assert_allclose(together, principal_components(pixels, 5), atol=1e-6)
+    for row in (0, 17):
+        alone = components.embed(pixels[row : row + 1])
+        np.testing.assert_allclose(alone, together[row : row + 1], atol=1e-5)
+
+
+def test_components_of_a_part_lead_to_nearly_the_same_distances() -> None:
+    pixels = load_digits().data.astype(np.float32) / 16
+    part, whole = (fit_components(some, 10).embed(pixels[:300]) for some in (pixels[::3], pixels))
+    apart = [np.linalg.norm(some[:, None] - some, axis=2).ravel() for some in (part, whole)]
+    assert np.corrcoef(apart)[0, 1] > 0.98
