@@ -5,7 +5,7 @@ Shape suffixes: n labeled samples, d embedding dimensions, k classes with a labe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from holdfast.records import Floats, Ids
 
 Probs = NDArray[np.float64]
 Graph = tuple[Floats, Ids]
+P = TypeVar("P", Probs, Floats)
 
 # Length of an embedding once centered and scaled. It sets how sharp the probe is: at
 # C = 1 this length ranked wrong labels better than one worth C = 10 (average precision
@@ -67,7 +68,7 @@ def out_of_sample(
     ndarray of float64, shape (N, K)
         Rows sum to 1.
     """
-    groups = _group_numbers(groups_n, len(columns_n))
+    groups = number_groups(groups_n, len(columns_n))
     fold_n = assign_folds(columns_n, groups, num_folds=folds, rng=rng)
     embeddings = _scaled(embeddings_nd)
     votes = _neighbor_votes(columns_n, embeddings, groups, neighbors, neighbors_graph)
@@ -103,7 +104,8 @@ def assign_folds(columns_n: Ids, groups_n: Ids, *, num_folds: int, rng: np.rando
     return np.asarray(fold_g[groups_n])
 
 
-def _group_numbers(groups_n: NDArray[Any] | None, num_samples: int) -> Ids:
+def number_groups(groups_n: NDArray[Any] | None, num_samples: int) -> Ids:
+    """Return groups numbered from 0; every sample is its own where there are none."""
     if groups_n is None:
         return np.arange(num_samples)
     return np.asarray(np.unique(groups_n, return_inverse=True)[1].astype(np.int64))
@@ -121,8 +123,8 @@ def _probe(columns_n: Ids, embeddings_nd: Floats, folds_n: Ids, trust_n: Probs |
     # Balanced weights divide the class prior out: otherwise correct labels of rare
     # classes are flagged several times as often as those of frequent ones.
     probs = probe(columns_n, embeddings_nd, folds_n, weights_n=weights, balanced=True)
-    return _neutral_where_unheard(
-        probs.astype(np.float64), columns_n, _others_of_class(columns_n, folds_n)
+    return neutral_where_unheard(
+        probs.astype(np.float64), columns_n, others_of_class(columns_n, folds_n)
     )
 
 
@@ -148,18 +150,34 @@ def _neighbor_votes(
     total = votes.sum(axis=1, keepdims=True)
     votes = votes + VOTE_FLOOR * np.where(total > 0, total, 1.0) / num_classes
     votes = votes / votes.sum(axis=1, keepdims=True)
-    return _neutral_where_unheard(votes, columns_n, _others_of_class(columns_n, groups_n))
+    return neutral_where_unheard(votes, columns_n, others_of_class(columns_n, groups_n))
 
 
-def _others_of_class(columns_n: Ids, groups_n: Ids) -> NDArray[np.bool_]:
-    """Whether any sample outside one's own group carries the same label."""
+def others_of_class(columns_n: Ids, groups_n: Ids) -> NDArray[np.bool_]:
+    """Return of each sample whether any other outside its group carries the same label."""
     counts = np.bincount(columns_n)
     pair = columns_n * (int(groups_n.max()) + 1) + groups_n
     _, inverse, size = np.unique(pair, return_inverse=True, return_counts=True)
     return np.asarray(counts[columns_n] > size[inverse])
 
 
-def _neutral_where_unheard(probs_nk: Probs, columns_n: Ids, heard_n: NDArray[np.bool_]) -> Probs:
+def neutral_where_unheard(probs_nk: P, columns_n: Ids, heard_n: NDArray[np.bool_]) -> P:
+    """Return probabilities in which a label that nothing else could speak for is half believed.
+
+    Parameters
+    ----------
+    probs_nk : ndarray of float, shape (N, K)
+        Changed in place.
+    columns_n : ndarray of int64, shape (N,)
+        Label of each sample.
+    heard_n : ndarray of bool, shape (N,)
+        Whether any other label of its class had a part in its probabilities.
+
+    Returns
+    -------
+    ndarray of float, shape (N, K)
+        Rows sum to 1.
+    """
     # The only sample of its class has nobody to vouch for it. Zero would put every such
     # label, rare by definition, at the head of the suspects.
     unheard = np.flatnonzero(~heard_n)
@@ -167,7 +185,8 @@ def _neutral_where_unheard(probs_nk: Probs, columns_n: Ids, heard_n: NDArray[np.
     total = probs_nk[unheard].sum(axis=1, keepdims=True)
     probs_nk[unheard] *= np.where(total > 0, (1.0 - UNHEARD) / np.maximum(total, 1e-12), 0.0)
     probs_nk[unheard, columns_n[unheard]] = UNHEARD
-    return np.asarray(probs_nk / probs_nk.sum(axis=1, keepdims=True))
+    probs_nk /= probs_nk.sum(axis=1, keepdims=True)
+    return probs_nk
 
 
 def _mix(probe_nk: Probs, votes_nk: Probs, vote_share: float) -> Probs:
