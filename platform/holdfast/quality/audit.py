@@ -169,12 +169,12 @@ def _report(
     from holdfast.quality.label_noise import judge
 
     judged = judge(columns_n, pred_probs_nk)
-    scores, error_probs = judged.scores_n, 1.0 - judged.scores_n
+    scores = judged.scores_n
     if config.ranking != "posterior":
         from holdfast.quality.confident_learning import label_scores
 
         scores = label_scores(columns_n, pred_probs_nk, config.ranking)
-        error_probs = _in_order_of(scores, error_probs)
+    error_probs = _in_order_of(scores, judged.error_probs_n)
     if checked is not None:
         error_probs = with_checked(error_probs, len(checked.rows_c), int(checked.wrong_c.sum()))
     order = np.argsort(scores, kind="stable")
@@ -200,7 +200,10 @@ def _report(
 
 
 def _in_order_of(scores_n: Probs, error_probs_n: Probs) -> Probs:
-    """Return the error probabilities as a falling function of other scores, by least squares."""
+    """Return the error probabilities as a falling function of the scores, by least squares.
+
+    Their sum stays as it is.
+    """
     from scipy.optimize import (  # type: ignore[import-untyped]  # ships no types
         isotonic_regression,
     )
@@ -224,7 +227,7 @@ def _columns(given_n: Ids, class_ids_k: Ids) -> Ids:
 
 
 def _check_probabilities(pred_probs_nk: AnyProbs, num_classes: int) -> None:
-    from holdfast.quality.label_noise import blocks
+    from holdfast.quality.candidates import blocks
 
     if pred_probs_nk.ndim != 2 or pred_probs_nk.shape[1] != num_classes:
         raise ValueError(

@@ -9,13 +9,20 @@ Shape suffixes: n samples, b samples of a block, k classes, m candidate classes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, softmax  # type: ignore[import-untyped]  # no types
 
+from holdfast.quality.calibration import label_exponents, truth_exponent
+from holdfast.quality.candidates import (
+    CANDIDATES,
+    blocks,
+    candidates,
+    local_flips,
+    log_sizes,
+)
 from holdfast.quality.disagreement import Disagreement, survey, wrong_by_class
 from holdfast.quality.flips import flip_shares
 from holdfast.records import Ids
@@ -23,14 +30,9 @@ from holdfast.records import Ids
 Probs = NDArray[np.float64]
 AnyProbs = NDArray[np.floating]
 
-# Entries of a block: 32 MiB of float64.
-BLOCK_ENTRIES = 1 << 22
-# Rows that slopes are fitted on hold at most this many candidates; two numbers are fitted.
+# Rows that exponents are fitted on hold at most this many candidates; three numbers are
+# fitted.
 FIT_ENTRIES = 1 << 20
-# Classes that a sample is weighed between; a hundred classes lose nothing measurable by it.
-CANDIDATES = 10
-_LEAST = 1e-7  # probability: float32 says little below
-_FITTING_STEPS = 30
 _DECONVOLUTION_STEPS = 5
 
 
@@ -42,9 +44,11 @@ class LabelNoise:
     ----------
     flips_kk : ndarray of float64, shape (K, K)
         Probability that a sample of the row's class is given the column's label.
-    slopes : tuple of float
-        On log-probabilities: that make them predict the labels given, and that make them
-        predict the true classes once flips are undone.
+    label_priors_k, true_priors_k : ndarray of float64, shape (K,)
+        Logarithms of the shares of each class among labels, and among true classes.
+    exponents : tuple of float
+        Of the probabilities and of the labels' prior, to predict the labels given; and of
+        what is left once flips are undone, to predict the true classes.
     following : float
         How far labels that are surely wrong follow the model's own second thoughts, about
         0 to 1: near 0 where labels are flipped at random, near 0.5 where people confuse
@@ -55,16 +59,11 @@ class LabelNoise:
     """
 
     flips_kk: Probs
-    slopes: tuple[float, float]
+    label_priors_k: Probs
+    true_priors_k: Probs
+    exponents: tuple[float, float, float]
     following: float
     sharpness: float
-
-
-def blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
-    """Cut rows into slices of about `BLOCK_ENTRIES` entries."""
-    size = max(1, BLOCK_ENTRIES // max(num_columns, CANDIDATES**2))
-    for start in range(0, num_rows, size):
-        yield slice(start, min(start + size, num_rows))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +73,10 @@ class Judgement:
     Attributes
     ----------
     scores_n : ndarray of float64, shape (N,)
-        Probability that the label is right; low = suspect. Resolved finely near 0.
+        Probability that the label is right if all classes were as frequent; low = suspect.
+        Resolved finely near 0.
+    error_probs_n : ndarray of float64, shape (N,)
+        Probability that the label is wrong with classes as frequent as they are.
     predicted_n : ndarray of int64, shape (N,)
         Most probable column.
     noise : LabelNoise
@@ -82,6 +84,7 @@ class Judgement:
     """
 
     scores_n: Probs
+    error_probs_n: Probs
     predicted_n: Ids
     noise: LabelNoise
 
@@ -91,14 +94,16 @@ def judge(columns_n: Ids, pred_probs_nk: AnyProbs) -> Judgement:
 
     1. Floors: among samples predicted as one class, the share of labels that disagree falls
        with confidence and levels off where only wrong labels are left
-       (`disagreement.survey`). What the labels are there gives the flips.
-    2. A slope on the log-probabilities makes them predict the labels given; the flips are
-       then undone by a few steps of Richardson and Lucy; a second slope makes the result
-       and the flips together predict the labels given.
+       (`disagreement.survey`). What the labels are there gives the flips T.
+    2. Exponents on the probabilities and on the class prior make them predict the labels
+       given; the flips are then undone by a few steps of Richardson and Lucy; another
+       exponent makes the result and the flips together predict the labels given.
     3. True classes are settled more often than labels are: the more wrong labels follow the
        model's second thoughts, the sharper the probabilities are made.
-    4. With p the probabilities of the true class and T the flips, a label g is right with
-       probability p_g T_gg / sum_i p_i T_ig.
+    4. With p the probabilities of the true class, a label g is right with probability
+       p_g T_gg / sum_i p_i T_ig. For the score, p is first divided by the share of each
+       class, or else a rare class, which a model misses more often, would be suspect for
+       being rare.
 
     Parameters
     ----------
@@ -122,14 +127,21 @@ def judge(columns_n: Ids, pred_probs_nk: AnyProbs) -> Judgement:
        Correction Approach", CVPR 2017 (flips from anchors).
     .. [3] Lucy, "An iterative technique for the rectification of observed distributions",
        Astronomical Journal 1974.
+    .. [4] Menon et al., "Long-tail Learning via Logit Adjustment", ICLR 2021 (the prior).
     """
     seen = survey(columns_n, pred_probs_nk, blocks(*pred_probs_nk.shape))
     noise = estimate_noise(columns_n, pred_probs_nk, seen)
-    scores_n = np.empty(len(columns_n))
+    scores_n, error_probs_n = np.empty(len(columns_n)), np.empty(len(columns_n))
     for span in blocks(*pred_probs_nk.shape):
         classes, logs = candidates(columns_n[span], pred_probs_nk[span])
-        scores_n[span] = expit(-_log_odds(classes, logs, noise))
-    return Judgement(scores_n=scores_n, predicted_n=seen.predicted_n, noise=noise)
+        plain, even = _log_odds(classes, logs, noise)
+        scores_n[span], error_probs_n[span] = expit(-even), expit(plain)
+    return Judgement(
+        scores_n=scores_n,
+        error_probs_n=error_probs_n,
+        predicted_n=seen.predicted_n,
+        noise=noise,
+    )
 
 
 def estimate_noise(columns_n: Ids, pred_probs_nk: AnyProbs, seen: Disagreement) -> LabelNoise:
@@ -137,83 +149,64 @@ def estimate_noise(columns_n: Ids, pred_probs_nk: AnyProbs, seen: Disagreement) 
     flips = flip_shares(wrong_by_class(columns_n, seen))
     flips *= seen.floors_k[:, None]
     np.fill_diagonal(flips, 1.0 - seen.floors_k)
+    num_classes = len(flips)
+    label_priors = _log_shares(np.bincount(columns_n, minlength=num_classes))
 
     rows = _spread(np.arange(len(columns_n)), FIT_ENTRIES // CANDIDATES)
     classes, logs = candidates(columns_n[rows], pred_probs_nk[rows])
-    sizes = _log_sizes(classes, len(flips))
-    first = _slope(logs, sizes, None)
-    local = _local_flips(classes, flips)
-    second = _slope(_undo_flips(first * logs, sizes, local), sizes, local[:, :, 0])
+    sizes = log_sizes(classes, num_classes)
+    priors = _of_candidates(label_priors, classes)
+    first, kept = label_exponents(logs, priors, sizes)
+    local = local_flips(classes, flips)
+    truths = _undo_flips(first * logs + kept * priors, sizes, local)
+    second = truth_exponent(truths, sizes, local[:, :, 0])
 
-    following = _following(columns_n, pred_probs_nk, seen, flips, (first, second))
+    named = classes < num_classes
+    weights = softmax(second * truths + sizes, axis=1)
+    true_counts = np.bincount(classes[named], weights=weights[named], minlength=num_classes)
+    following = _following(columns_n, pred_probs_nk, seen, flips, first)
     return LabelNoise(
         flips_kk=flips,
-        slopes=(first, second),
+        label_priors_k=label_priors,
+        true_priors_k=_log_shares(true_counts),
+        exponents=(first, kept, second),
         following=following,
-        sharpness=_sharpness(following),
+        sharpness=_sharpness(
+            following,
+            second,
+            float(seen.floors_k[seen.predicted_n].mean()),
+            float((seen.predicted_n != columns_n).mean()),
+        ),
     )
 
 
-def candidates(columns_b: Ids, probs_bk: AnyProbs) -> tuple[Ids, Probs]:
-    """Return each sample's label and its most probable other classes, with log-probabilities.
-
-    Returns
-    -------
-    ndarray of int64, shape (B, M)
-        Columns: the label on record first. M is K, or less where K is above `CANDIDATES`:
-        then the last candidate stands for all classes left over and its column is K.
-    ndarray of float64, shape (B, M)
-        For the classes left over, of their mean.
-    """
-    num_classes = probs_bk.shape[1]
-    rows = np.arange(len(columns_b))
-    others = np.array(probs_bk)
-    others[rows, columns_b] = -1.0
-    num_others = min(num_classes, CANDIDATES) - 1
-    best = np.argpartition(others, -num_others, axis=1)[:, -num_others:]
-    classes_bm = np.concatenate([columns_b[:, None], best], axis=1)
-    probs_bm = np.take_along_axis(probs_bk, classes_bm, axis=1)
-    if num_classes > CANDIDATES:
-        np.put_along_axis(others, classes_bm, 0.0, axis=1)
-        left = others.sum(axis=1, keepdims=True) / (num_classes - CANDIDATES)
-        probs_bm = np.concatenate([probs_bm, left], axis=1)
-        classes_bm = np.concatenate([classes_bm, np.full((len(rows), 1), num_classes)], axis=1)
-    return classes_bm, np.log(np.maximum(probs_bm, _LEAST, dtype=np.float64))
+def _log_odds(classes_bm: Ids, logs_bm: Probs, noise: LabelNoise) -> tuple[Probs, Probs]:
+    """Return log-odds that each label is wrong, with classes as they are and as frequent."""
+    first, kept, second = noise.exponents
+    sizes = log_sizes(classes_bm, len(noise.flips_kk))
+    local = local_flips(classes_bm, noise.flips_kk)
+    priors = _of_candidates(noise.label_priors_k, classes_bm)
+    truths = second * _undo_flips(first * logs_bm + kept * priors, sizes, local)
+    plain = _log_odds_of_wrong(noise.sharpness * truths + sizes, local[:, :, 0])
+    truths -= _of_candidates(noise.true_priors_k, classes_bm)
+    return plain, _log_odds_of_wrong(noise.sharpness * truths + sizes, local[:, :, 0])
 
 
-def _log_odds(classes_bm: Ids, logs_bm: Probs, noise: LabelNoise) -> Probs:
-    """Return the logarithm of the odds that each label is wrong."""
-    sizes = _log_sizes(classes_bm, len(noise.flips_kk))
-    local = _local_flips(classes_bm, noise.flips_kk)
-    truths = _undo_flips(noise.slopes[0] * logs_bm, sizes, local)
-    logits = noise.sharpness * noise.slopes[1] * truths + sizes
-    weights = softmax(logits, axis=1) * local[:, :, 0]
+def _log_odds_of_wrong(logits_bm: Probs, reach_bm: Probs) -> Probs:
+    weights = softmax(logits_bm, axis=1) * reach_bm
     least = np.finfo(np.float64).tiny
     wrong = np.log(weights[:, 1:].sum(axis=1) + least)
     return np.asarray(wrong - np.log(weights[:, 0] + least))
 
 
-def _log_sizes(classes_bm: Ids, num_classes: int) -> Probs:
-    """Return the logarithm of how many classes each candidate stands for."""
-    sizes = np.zeros(classes_bm.shape[1])
-    if num_classes > CANDIDATES:
-        sizes[-1] = np.log(num_classes - CANDIDATES)
-    return sizes
+def _log_shares(counts_k: NDArray[np.number]) -> Probs:
+    """Return logarithms of shares, with one more of every class so that none is 0."""
+    return np.asarray(np.log((counts_k + 1.0) / (counts_k.sum() + len(counts_k))))
 
 
-def _local_flips(classes_bm: Ids, flips_kk: Probs) -> Probs:
-    """Return the flips among each sample's candidates, shape (B, M, M)."""
-    num_classes = len(flips_kk)
-    if num_classes <= CANDIDATES:
-        return np.asarray(flips_kk[classes_bm[:, :, None], classes_bm[:, None, :]])
-    # One more class stands for those left over. It is reached by what is left of each row;
-    # what leaves it is taken as the mean of all classes.
-    padded = np.zeros((num_classes + 1, num_classes + 1))
-    padded[:-1, :-1] = flips_kk
-    padded[-1, :-1] = (flips_kk.sum(axis=0) - np.diag(flips_kk)) / (num_classes - 1)
-    local = padded[classes_bm[:, :, None], classes_bm[:, None, :]]
-    local[:, :, -1] = np.maximum(1.0 - local[:, :, :-1].sum(axis=2), 0.0)
-    return np.asarray(local)
+def _of_candidates(priors_k: Probs, classes_bm: Ids) -> Probs:
+    """Return the log-prior of each candidate; for the classes left over, their mean."""
+    return np.asarray(np.append(priors_k, priors_k.mean())[classes_bm])
 
 
 def _undo_flips(logs_bm: Probs, sizes_m: Probs, local_bmm: Probs) -> Probs:
@@ -229,27 +222,6 @@ def _undo_flips(logs_bm: Probs, sizes_m: Probs, local_bmm: Probs) -> Probs:
     return np.asarray(np.log(np.maximum(truths, 1e-12)) - sizes_m)
 
 
-def _slope(logs_bm: Probs, sizes_m: Probs, reach_bm: Probs | None) -> float:
-    """Return the factor on log-probabilities under which the labels are most likely.
-
-    `reach_bm` is the probability that each candidate, if true, is given the label; None
-    where the label is the class. Damped Newton steps.
-    """
-    slope = 1.0
-    for _ in range(_FITTING_STEPS):
-        probs = softmax(slope * logs_bm + sizes_m, axis=1)
-        if reach_bm is None:
-            target = logs_bm[:, 0]
-        else:
-            held = probs * reach_bm
-            target = (held * logs_bm).sum(axis=1) / np.maximum(held.sum(axis=1), 1e-300)
-        mean = (probs * logs_bm).sum(axis=1)
-        gradient = float((target - mean).sum())
-        curvature = float(((probs * logs_bm**2).sum(axis=1) - mean**2).sum()) + 1e-3
-        slope = float(np.clip(slope + np.clip(gradient / curvature, -0.5, 0.5), 0.05, 8.0))
-    return slope
-
-
 # Labels that are surely wrong are looked for among the most confident quarter.
 _SURE = 0.75
 _FOLLOWING_GRID = np.linspace(-0.1, 1.5, 33)
@@ -262,7 +234,7 @@ def _following(
     pred_probs_nk: AnyProbs,
     seen: Disagreement,
     flips_kk: Probs,
-    slopes: tuple[float, float],
+    exponent: float,
 ) -> float:
     """Return the exponent with which wrong labels follow the probabilities beside the flips.
 
@@ -276,9 +248,9 @@ def _following(
         return 0.0
     classes, logs = candidates(columns_n[rows], pred_probs_nk[rows])
     predicted = seen.predicted_n[rows]
-    logits = slopes[0] * logs
+    logits = exponent * logs
     at = np.argmax(classes == predicted[:, None], axis=1)
-    bias = np.log(_local_flips(classes, flips_kk)[np.arange(len(rows)), at] + 1e-12)
+    bias = np.log(local_flips(classes, flips_kk)[np.arange(len(rows)), at] + 1e-12)
     bias[np.arange(len(rows)), at] = -np.inf
     weights = seen.wrong_shares(columns_n, rows)
     penalties = 0.5 * (_FOLLOWING_GRID / _FOLLOWING_SPREAD) ** 2
@@ -289,8 +261,37 @@ def _following(
     return float(_FOLLOWING_GRID[int(np.argmax(gains))])
 
 
-def _sharpness(following: float) -> float:
-    return 1.0 + min(10.0 * max(following, 0.0) ** 2, 2.0)
+# Chosen on 106 inputs (see docs/how-the-audit-cuts.md), where a constant does best at 1.75
+# and loses half as much again beyond 0.03 of F1.
+_LEAST_SHARP = 1.2
+_MOST_BY_FOLLOWING = 2.5
+_BY_FOLLOWING, _FOLLOWING_POWER = 4.0, 1.5
+_BY_SPREAD = 8.0
+_SLOPE_OF_RANDOM_FLIPS = 1.25
+_REAL_FLOOR = 0.1
+_SHARPEST = 6.0
+
+
+def _sharpness(following: float, slope: float, floor: float, differing: float) -> float:
+    """Return how much less is doubtful about the true class than about the label.
+
+    Labels alone cannot tell a hard sample from one that people confused. Two signs speak
+    for people: labels that are surely wrong follow the model's second thoughts, and undoing
+    the flips explains less than flips at random would. Neither counts where next to no
+    disagreement outlasts confidence, as in a clean set with a weak model.
+
+    Parameters
+    ----------
+    slope : float
+        The second: above 1 as far as flips explain why labels are doubtful.
+    floor, differing : float
+        Shares of labels that are surely wrong and that differ from the prediction.
+    """
+    lasting = floor / max(differing, 1e-9)
+    real = min(1.0, lasting / _REAL_FLOOR)
+    by_following = float(_BY_FOLLOWING * max(following, 0.0) ** _FOLLOWING_POWER * real)
+    by_spread = _BY_SPREAD * max(0.0, _SLOPE_OF_RANDOM_FLIPS * lasting - (slope - 1.0))
+    return min(min(_LEAST_SHARP + by_following, _MOST_BY_FOLLOWING) + by_spread, _SHARPEST)
 
 
 def _spread(rows: Ids, at_most: int) -> Ids:
