@@ -49,11 +49,12 @@ class QueryConfig:
         Estimated probability of being wrong from which a label is worth an answer, in (0, 1).
     rare_power : float
         How strongly rare classes are favored, 0 (not at all) to 2.
-    novelty_weight : float
-        Worth of lying far from labeled samples beside being uncertain, in [0, 1].
+    share_explore : float
+        Share of the new samples for what lies farthest from all labels, in [0, 1], while a
+        query is as large as all labels before it; falls as labels become many.
     candidates_factor : int
-        Picks lie apart among this many times as many of the best scores; 1 takes the best
-        scores as they are.
+        Picks are shared out between classes and kept apart among this many times as many of
+        the best scores, and at least 2,048; 1 takes the best scores as they are.
     """
 
     budget: int = 50
@@ -69,7 +70,7 @@ class QueryConfig:
     at_most: Mapping[str, int] = field(default_factory=dict)
     suspect_threshold: float = 0.2
     rare_power: float = 0.5
-    novelty_weight: float = 0.5
+    share_explore: float = 0.5
     candidates_factor: int = 4
 
     def __post_init__(self) -> None:
@@ -79,7 +80,7 @@ class QueryConfig:
                 f"query.pool_limit should be at least query.budget ({self.budget}), not "
                 f"{self.pool_limit}"
             )
-        for name in ("share_suspects", "share_random", "novelty_weight"):
+        for name in ("share_suspects", "share_random", "share_explore"):
             _between(name, getattr(self, name), 0.0, 1.0)
         _between("suspect_threshold", self.suspect_threshold, 0.01, 0.99)
         _between("rare_power", self.rare_power, 0.0, 2.0)

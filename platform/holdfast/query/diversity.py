@@ -1,6 +1,6 @@
 """How far candidates lie from what has a label, and batches that do not repeat themselves.
 
-Shape suffixes: n candidates, d embedding dimensions, m labeled.
+Shape suffixes: n candidates, k classes, d embedding dimensions, m labeled.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from holdfast.model.k_center import farthest_first
 from holdfast.model.neighbors import distance_to_nearest
-from holdfast.query.strategy import Candidates, Scores, top_n
+from holdfast.query.minority import class_weights
+from holdfast.query.strategy import Candidates, Scores
 from holdfast.records import Floats, Ids
 
 
@@ -45,45 +45,63 @@ def novelty(candidates: Candidates) -> Scores:
     return np.asarray(below[inverse] / max(len(candidates) - 1, 1), np.float64)
 
 
-def spread_picks(
-    candidates: Candidates,
+def balanced_picks(
     scores_n: Scores,
+    votes_nk: Floats,
+    places_nd: Floats,
     num_picks: int,
     *,
-    factor: int,
-    rng: np.random.Generator,
+    labeled_k: Scores,
+    power: float,
+    width: float,
 ) -> Ids:
-    """Pick high scores that lie apart from each other and from labeled samples.
+    """Pick high scores of classes with few labels, no two alike.
 
-    Greedy k-center, weighted by score, among the ``factor * num_picks`` highest scores:
-    a batch of near-copies would spend the budget on one question. Time
-    O(n log n + factor * picks^2 * d).
+    Every step takes the largest ``score * sum_k votes_k weight_k * apart``. The weight of a
+    class is ``(fewest / labels_k)**power``, and every pick counts towards the labels of what
+    it is taken for, so that a query is shared out between the classes that lack labels.
+    `apart` falls by ``1 - exp(-distance^2 / width^2)`` with every pick: a batch of near-copies
+    would spend the budget on one question. Time O(n (k + d) picks).
 
     Parameters
     ----------
     scores_n : ndarray of float64, shape (N,)
-        Not negative; higher = ask first.
-    factor : int
-        1 takes the highest scores as they are.
+        Not negative; higher = ask first. Equal scores: the first wins.
+    votes_nk : ndarray of float32, shape (N, K)
+        What each is taken for; rows sum to 1.
+    places_nd : ndarray of float32, shape (N, D)
+    num_picks : int
+        At most N.
+    labeled_k : ndarray of float64, shape (K,)
+        Labels that each class has, above 0.
+    power : float
+        0 treats all classes alike.
+    width : float
+        Distance up to which samples are alike; 0 keeps only copies apart.
 
     Returns
     -------
-    ndarray of int64, shape (min(num_picks, N),)
-        Positions among the candidates, in the order picked.
+    ndarray of int64, shape (num_picks,)
+        In the order picked, each once.
     """
-    num_picks = min(num_picks, len(candidates))
-    shortlist = top_n(scores_n, factor * num_picks, rng)
-    if num_picks == 0 or factor == 1:
-        return shortlist
-    embeddings = unit_length(candidates.embeddings_nd[shortlist])
-    labeled = unit_length(candidates.labeled_embeddings_md)
-    picks = farthest_first(
-        embeddings,
-        num_picks,
-        distances_n=distance_to_nearest(embeddings, labeled),
-        weights_n=scores_n[shortlist],
-    )
-    return shortlist[picks]
+    counts_k = labeled_k.astype(np.float64)
+    apart_n = np.ones(len(scores_n), np.float32)
+    worth_n = scores_n.astype(np.float32)
+    lengths_n = np.einsum("nd,nd->n", places_nd, places_nd)
+    # A distance that rounding leaves between copies is none.
+    square = max(width**2, 1e-6 * float(lengths_n.mean()), 1e-12)
+    picks = np.empty(num_picks, np.int64)
+    for step in range(num_picks):
+        weights_k = class_weights(counts_k, power).astype(np.float32)
+        value_n = (votes_nk @ weights_k) * worth_n * apart_n
+        # Where all that is left is like a pick, the order of the scores decides.
+        pick = int(np.argmax(value_n)) if value_n.max() > 0 else int(np.argmax(worth_n))
+        picks[step] = pick
+        counts_k += votes_nk[pick]
+        worth_n[pick] = -1.0
+        squares_n = lengths_n + lengths_n[pick] - 2.0 * (places_nd @ places_nd[pick])
+        apart_n *= -np.expm1(-np.maximum(squares_n, 0.0) / square)
+    return picks
 
 
 @dataclass(frozen=True, slots=True)

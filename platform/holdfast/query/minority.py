@@ -13,13 +13,13 @@ from holdfast.query.strategy import Candidates, Scores
 from holdfast.records import Ids
 
 
-def class_weights(labeled_counts_k: Ids, power: float) -> Scores:
+def class_weights(labeled_counts_k: Ids | Scores, power: float) -> Scores:
     """Weight of each class by the inverse of its count, tempered.
 
     Parameters
     ----------
-    labeled_counts_k : ndarray of int64, shape (K,)
-        0 counts as 1.
+    labeled_counts_k : ndarray of int64 or float64, shape (K,)
+        Below 1 counts as 1.
     power : float
         0 gives every class 1.0; 1 is the plain inverse.
 
@@ -48,7 +48,9 @@ def expected_rarity(candidates: Candidates, power: float) -> Scores:
     if not candidates.has_model:
         return np.ones(len(candidates))
     weights = class_weights(candidates.labeled_counts_k, power)
-    return np.asarray(candidates.pred_probs_nk.astype(np.float64) @ weights)
+    # In the precision of the probabilities: a wider copy of a million rows would not be small.
+    weights = weights.astype(candidates.pred_probs_nk.dtype)
+    return np.asarray(candidates.pred_probs_nk @ weights, np.float64)
 
 
 @dataclass(frozen=True, slots=True)

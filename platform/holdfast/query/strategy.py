@@ -5,8 +5,9 @@ Shape suffixes: n candidates, k classes the model knows, d embedding dimensions,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,16 @@ class Candidates:
         """Whether there are probabilities to be uncertain about."""
         return len(self.class_ids_k) > 0
 
+    def take(self, rows: Ids) -> Candidates:
+        """Return some candidates, in the order of `rows`, beside the same labeled samples."""
+        return replace(
+            self,
+            sample_ids_n=self.sample_ids_n[rows],
+            pred_probs_nk=self.pred_probs_nk[rows],
+            embeddings_nd=self.embeddings_nd[rows],
+            committee=None if self.committee is None else self.committee.take(rows),
+        )
+
 
 class QueryStrategy(Protocol):
     """Says how much an answer about each candidate is worth."""
@@ -138,6 +149,19 @@ class QueryStrategy(Protocol):
         Permuting the candidates permutes the scores, for every strategy whose scores are
         not drawn from `rng`.
         """
+        ...
+
+
+@runtime_checkable
+class CompositeStrategy(QueryStrategy, Protocol):
+    """A strategy whose scores are combined from measures that can be shown one by one."""
+
+    def parts(self, candidates: Candidates, rng: np.random.Generator) -> Mapping[str, Scores]:
+        """Return each measure, shape (N,), by its name."""
+        ...
+
+    def combine(self, parts: Mapping[str, Scores]) -> Scores:
+        """Return the scores, shape (N,), that the measures amount to."""
         ...
 
 

@@ -113,7 +113,7 @@ def test_allocate_reserve_of_the_whole_budget_is_refused():
         ("share_random", -0.1),
         ("suspect_threshold", 0.0),
         ("rare_power", 3.0),
-        ("novelty_weight", 2.0),
+        ("share_explore", 2.0),
         ("candidates_factor", 0),
         ("per_day", -1),
         ("floor_suspects", 0.6),

@@ -1,6 +1,6 @@
 import numpy as np
 
-from holdfast.query.diversity import novelty, spread_picks
+from holdfast.query.diversity import balanced_picks, novelty
 from holdfast.query.strategy import Candidates
 
 
@@ -31,22 +31,46 @@ def test_novelty_equal_distances_are_equal():
     assert novelty(pool)[0] == novelty(pool)[1]
 
 
-def test_spread_picks_takes_one_of_each_group_of_copies():
-    copies = np.repeat(np.eye(4), 10, axis=0)
-    picks = spread_picks(
-        _candidates(copies), np.ones(40), 4, factor=10, rng=np.random.default_rng(0)
+def _picks(scores, votes, places, num, *, power=0.5, labeled=None, width=0.1):
+    votes = np.asarray(votes, np.float32)
+    return balanced_picks(
+        np.asarray(scores, np.float64),
+        votes,
+        np.asarray(places, np.float32),
+        num,
+        labeled_k=np.ones(votes.shape[1]) if labeled is None else np.asarray(labeled, float),
+        power=power,
+        width=width,
     )
+
+
+def test_balanced_picks_takes_one_of_each_group_of_copies():
+    picks = _picks(np.ones(40), np.ones((40, 1)), np.repeat(np.eye(4), 10, axis=0), 4)
     assert sorted((picks // 10).tolist()) == [0, 1, 2, 3]
 
 
-def test_spread_picks_factor_one_takes_the_highest_scores():
-    scores = np.arange(20.0)
-    pool = _candidates(np.random.default_rng(0).normal(size=(20, 3)))
-    picks = spread_picks(pool, scores, 5, factor=1, rng=np.random.default_rng(0))
+def test_balanced_picks_of_nothing_but_copies_follow_the_scores():
+    picks = _picks([0.1, 0.3, 0.2], np.ones((3, 1)), np.ones((3, 2)), 3)
+    assert picks.tolist() == [1, 2, 0]
+
+
+def test_balanced_picks_without_power_and_width_take_the_highest_scores():
+    rng = np.random.default_rng(0)
+    places, votes = 100 * rng.normal(size=(20, 3)), rng.dirichlet(np.ones(4), size=20)
+    picks = _picks(np.arange(20), votes, places, 5, power=0, labeled=[1, 50, 2, 9], width=0)
     assert picks.tolist() == [19, 18, 17, 16, 15]
 
 
-def test_spread_picks_more_than_the_pool_returns_the_pool():
-    pool = _candidates(np.random.default_rng(0).normal(size=(3, 3)))
-    picks = spread_picks(pool, np.ones(3), 9, factor=4, rng=np.random.default_rng(0))
-    assert sorted(picks.tolist()) == [0, 1, 2]
+def test_balanced_picks_share_a_query_between_classes_that_lack_labels_alike():
+    rng = np.random.default_rng(1)
+    classes = np.repeat([0, 1], [90, 10])
+    picks = _picks(
+        rng.uniform(0.5, 1, 100), np.eye(2)[classes], rng.normal(size=(100, 5)), 12, power=2
+    )
+    assert np.bincount(classes[picks]).min() >= 5  # by chance 1
+
+
+def test_balanced_picks_prefer_the_class_with_fewer_labels():
+    places = np.random.default_rng(1).normal(size=(6, 3))
+    votes = np.eye(2)[[0, 0, 0, 1, 1, 1]]
+    assert set(_picks(np.ones(6), votes, places, 3, labeled=[30, 2]).tolist()) == {3, 4, 5}

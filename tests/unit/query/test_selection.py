@@ -62,6 +62,7 @@ def test_select_guess_is_the_models_most_probable_class():
         assert item.guess == pool.class_ids_k[pool.pred_probs_nk[row].argmax()]
         assert item.confidence == pytest.approx(pool.pred_probs_nk[row].max())
         assert set(item.parts) == {"uncertainty", "rarity", "novelty"}
+        assert all(0.0 <= value <= 1.0 for value in item.parts.values())
 
 
 def test_select_most_suspect_labels_come_first():
