@@ -16,6 +16,7 @@ Probs = NDArray[np.float64]
 
 _STEPS = 30
 _LONGEST_STEP = 0.5
+_SMALL_STEP = 1e-4  # far below what labels can tell
 _LEAST, _MOST = 0.05, 8.0
 # Of the exponent of the class prior around 0: how far probabilities lack the prior.
 _PRIOR_SPREAD = 0.5
@@ -56,6 +57,8 @@ def label_exponents(logs_bm: Probs, priors_bm: Probs, sizes_m: Probs) -> tuple[f
         step = np.linalg.solve(curvature, gradient)
         values = values + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
         values = np.clip(values, [_LEAST, -1.0], [_MOST, 2.0])
+        if np.abs(step).max() < _SMALL_STEP:
+            break
     return float(values[0]), float(values[1])
 
 
@@ -79,4 +82,6 @@ def truth_exponent(logs_bm: Probs, sizes_m: Probs, reach_bm: Probs) -> float:
         curvature = float(((probs * logs_bm**2).sum(axis=1) - mean**2).sum()) + 1e-3
         step = float((target - mean).sum()) / curvature
         value = float(np.clip(value + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP), _LEAST, _MOST))
+        if abs(step) < _SMALL_STEP:
+            break
     return value

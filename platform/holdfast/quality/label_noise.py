@@ -32,7 +32,7 @@ AnyProbs = NDArray[np.floating]
 
 # Rows that exponents are fitted on hold at most this many candidates; three numbers are
 # fitted.
-FIT_ENTRIES = 1 << 20
+FIT_ENTRIES = 1 << 19
 _DECONVOLUTION_STEPS = 5
 
 
