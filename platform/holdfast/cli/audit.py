@@ -147,13 +147,14 @@ def _order(done: AuditNow) -> str:
     images = done.audit.images
     if images is None or not images.order.dependent:
         return "says nothing about the pictures"
-    inside = images.order_in_class
-    if inside.dependent:
-        return (
-            f"images that look alike came in near each other, within classes as well "
-            f"({inside.statistic:.3f}): bursts or drift? Give what belongs together one group"
-        )
-    return f"follows the pictures ({images.order.statistic:.3f}) as far as their classes do"
+    inside = images.order_inside
+    if not inside.dependent:
+        return f"follows the pictures ({images.order.statistic:.3f}), as classes or groups explain"
+    return (
+        f"images that look alike came in near each other ({images.order.statistic:.3f}), within "
+        f"classes and groups as well ({inside.statistic:.3f}): bursts or drift? Give what belongs "
+        "together one group"
+    )
 
 
 def _sheet(rows: list[Row]) -> str:

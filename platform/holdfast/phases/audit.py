@@ -89,6 +89,7 @@ def examine(turn: Turn, *, label: bool = True, images: bool = True) -> Audit:
         pool = read_pool(connection)
         all_ids = _all_ids(connection)
         held_out = samples.usable_ids(connection, "holdout")
+        groups = samples.groups_of(connection, all_ids) if images else []
     table = pool.labeled
     embeddings = describe(project, all_ids) if images and len(all_ids) else None
     found_in_labels = found_in_images = None
@@ -103,6 +104,7 @@ def examine(turn: Turn, *, label: bool = True, images: bool = True) -> Audit:
             project,
             all_ids,
             _label_of(all_ids, pool),
+            _numbers(groups),
             np.isin(all_ids, held_out),
             graph(embeddings, NEIGHBORS),
             turn.rng("images"),
@@ -148,8 +150,7 @@ def images_outcome(turn: Turn, done: ImageAudit) -> dict[str, object]:
         "found": counts(done.found),
         "common": dict(done.common),
         "order": asdict(done.order) | {"dependent": done.order.dependent},
-        "order_in_class": asdict(done.order_in_class)
-        | {"dependent": done.order_in_class.dependent},
+        "order_inside": asdict(done.order_inside) | {"dependent": done.order_inside.dependent},
         "sets_of_copies": done.copies.num_sets,
         "across_splits": {
             "sets": len(done.leaks),
@@ -195,6 +196,12 @@ def _label_of(sample_ids_n: Ids, pool: Pool) -> Ids:
     )
     found[here] = pool.labeled.class_ids_n[there]
     return found
+
+
+def _numbers(groups: list[str | None]) -> Ids:
+    """Return the number of each sample's group, -1 where it has none."""
+    names = np.array([name or "" for name in groups])
+    return np.where(names == "", -1, np.unique(names, return_inverse=True)[1])
 
 
 def _images_seen(connection: Connection, round_number: int) -> Mapping[str, Any]:

@@ -144,14 +144,17 @@ def _image_tables(found: ImageAudit | None) -> tuple[Table, ...]:
         return ()
     rows = [
         [name, "yes" if test.dependent else "no", f"{test.statistic:.3f}", f"{test.p_value:.2f}"]
-        for name, test in (("in all", found.order), ("within classes", found.order_in_class))
+        for name, test in (
+            ("in all", found.order),
+            ("within classes and groups", found.order_inside),
+        )
     ]
     return (
         Table(
             title="Order of the images",
             lead="Whether images that look alike came in near each other. A folder per class "
-            "gives a yes in all; a yes within classes tells of bursts or drift, whose images "
-            "should share a group.",
+            "gives a yes in all; a yes within classes and groups tells of bursts or drift, whose "
+            "images should share a group.",
             head=["", "Follows the pictures", "Strength", "By chance"],
             rows=rows,
             text=2,

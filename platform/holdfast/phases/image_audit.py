@@ -44,8 +44,8 @@ class ImageAudit:
         Rows count within `sample_ids_n`.
     leaks : ndarray of int64
         Numbers of the sets that have samples in the holdout and outside of it.
-    order, order_in_class : OrderTest
-        In the order of ingest: as it is, and within classes.
+    order, order_inside : OrderTest
+        In the order of ingest: as it is, and within classes and groups.
     common : mapping of str to float
         Flaws that most images share, by kind: the share of images, above one half.
     """
@@ -55,7 +55,7 @@ class ImageAudit:
     copies: DuplicateSets
     leaks: Ids
     order: OrderTest
-    order_in_class: OrderTest
+    order_inside: OrderTest
     common: Mapping[str, float]
 
 
@@ -63,6 +63,7 @@ def audit_images(
     project: Project,
     sample_ids_n: Ids,
     labels_n: Ids,
+    groups_n: Ids,
     held_out_n: NDArray[np.bool_],
     neighbors: tuple[Floats, Ids],
     rng: np.random.Generator,
@@ -75,6 +76,8 @@ def audit_images(
     sample_ids_n : ndarray of int64, shape (N,)
     labels_n : ndarray of int64, shape (N,)
         Class ids on record; -1: none.
+    groups_n : ndarray of int64, shape (N,)
+        Numbers of groups; -1: none.
     held_out_n : ndarray of bool, shape (N,)
         Whether a sample is kept for evaluation.
     neighbors : tuple of ndarray, each of shape (N, M)
@@ -90,6 +93,7 @@ def audit_images(
     leaks = copies.mixed(held_out_n.astype(np.int64))
     strangers = outliers(distances)
     flagged = np.flatnonzero(strangers.flagged_n)
+    strata = np.unique(np.stack([labels_n, groups_n]), axis=1, return_inverse=True)[1].ravel()
     found = {
         **_findings_of(copies, leaks, sample_ids_n, labels_n),
         OUTLIER: collect(sample_ids_n[flagged], strangers.scores_n[flagged]),
@@ -101,7 +105,7 @@ def audit_images(
         copies=copies,
         leaks=leaks,
         order=order_test(rows, rng),
-        order_in_class=order_test(rows, rng, labels_n),
+        order_inside=order_test(rows, rng, strata),
         common=common,
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.phases.cross_fit import out_of_sample_probs
 from holdfast.phases.pool import Pool
 from holdfast.phases.turn import Turn
 from holdfast.project import Project
@@ -22,7 +23,7 @@ from holdfast.query.relabel import Suspects, rank_suspects
 from holdfast.records import Floats, Ids, LabelTable
 from holdfast.store import samples
 
-# Probability of being wrong from which on a label is called so.
+# Probability of being wrong from which on a label is flagged although people confirmed it.
 LIKELY = 0.5
 
 
@@ -62,8 +63,20 @@ class LabelAudit:
     num_unlabeled: int
 
     def flagged(self) -> Suspects:
-        """Return the labels that are more likely wrong than right."""
-        return self.suspects.first(int((self.suspects.error_probs_s >= LIKELY).sum()))
+        """Return the labels above the cut, most suspect first.
+
+        Of those that people confirmed only the ones that still are more likely wrong.
+        """
+        ranked, table = self.suspects, self.table
+        cut = np.isin(ranked.sample_ids_s, table.sample_ids_n[self.report.flagged_n])
+        confirmed = np.isin(ranked.sample_ids_s, table.sample_ids_n[table.verified_n])
+        kept = cut & (~confirmed | (ranked.error_probs_s >= LIKELY))
+        return Suspects(
+            sample_ids_s=ranked.sample_ids_s[kept],
+            given_s=ranked.given_s[kept],
+            suggested_s=ranked.suggested_s[kept],
+            error_probs_s=ranked.error_probs_s[kept],
+        )
 
 
 def inspect_labels(turn: Turn, pool: Pool, embeddings_nd: Floats) -> LabelAudit:
@@ -75,16 +88,26 @@ def inspect_labels(turn: Turn, pool: Pool, embeddings_nd: Floats) -> LabelAudit:
         With at least one label.
     embeddings_nd : ndarray of float32, shape (N, D)
         Of the labeled samples, in the order of `pool.labeled`.
+
+    Notes
+    -----
+    Cost: that of the probabilities (`audit.probabilities`: the probe reads the embeddings, the
+    others ask networks) and O(n k).
     """
     project, table, rng = turn.project, pool.labeled, turn.rng("audit")
     with project.ledger.read() as connection:
         groups = samples.groups_of(connection, table.sample_ids_n)
+    config, keys = project.config.audit, _group_keys(groups, table.sample_ids_n)
+    elsewhere = out_of_sample_probs(turn, table, embeddings_nd, keys, config=config)
+    probs, class_ids = (None, None) if elsewhere is None else elsewhere
     report = audit_labels(
         table.class_ids_n,
         embeddings_nd,
-        config=project.config.audit,
+        config=config,
         rng=rng,
-        groups_n=_group_keys(groups, table.sample_ids_n),
+        groups_n=keys,
+        pred_probs_nk=probs,
+        class_ids_k=class_ids,
     )
     open_n = ~np.isin(table.sample_ids_n, pool.refused_ids)
     suspects = rank_suspects(

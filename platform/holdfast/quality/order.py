@@ -14,6 +14,9 @@ from holdfast.records import Ids
 
 _PERMUTATIONS = 99
 _BINS = 256
+# Among thousands of samples any trace of an order is beyond chance: one that moves fewer than
+# one neighbor in a hundred matters to nobody.
+_NOTABLE = 0.01
 # Edges that are looked at: more make the answer slower, not surer.
 _MOST_EDGES = 200_000
 # Above this many samples places are drawn, not dealt: two samples may share one, which is
@@ -39,8 +42,8 @@ class OrderTest:
 
     @property
     def dependent(self) -> bool:
-        """Whether no random order came near."""
-        return self.p_value <= 1 / (_PERMUTATIONS + 1)
+        """Whether no random order came near, and the difference is worth a thought."""
+        return self.p_value <= 1 / (_PERMUTATIONS + 1) and self.statistic >= _NOTABLE
 
 
 def order_test(rows_nm: Ids, rng: np.random.Generator, strata_n: Ids | None = None) -> OrderTest:
