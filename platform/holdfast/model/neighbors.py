@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from holdfast.model.shortlist import Shortlist, pairs_within
 from holdfast.records import Floats, Ids
 
-# From here on dividing the base into cells costs less than comparing all with all.
-EXACT_LIMIT = 50_000
-# A base of n samples has sqrt(n) cells.
-PROBED_CELLS = 8
+# Above, dividing the base into cells takes a third of the time of comparing all with all
+# (20,000 MNIST images, 64 or 256 principal components), and less the more there are.
+EXACT_LIMIT = 20_000
+# A base of n samples has sqrt(n) cells. Finds 98 % of the 10 nearest among 60,000 MNIST images
+# and 97 % among 1,000,000 distorted ones; 8 cells find 96 % there.
+PROBED_CELLS = 10
 # A cell with more than this many times the average is searched in parts: where very many
 # samples are alike, all with all would not end, and any of them will do.
 _CROWDED = 8

@@ -15,7 +15,9 @@ from holdfast.records import Floats, Ids
 NEIGHBORS = 100
 # Labeled samples that are asked, the rarest first: one costs a few tenths of a millisecond.
 MOST_ASKED = 10_000
-# Neighbors alone found less than random where classes had no label yet.
+# Looking at 5 % of long-tailed MNIST, margin sampling ended at an area of .719 with neighbors
+# alone, which never meet a class without a label; .762 with half of them drawn at random, .761
+# with all, and .768 looking at everything (6 seeds, paired standard errors .01 to .02).
 RANDOM_SHARE = 0.5
 # Fewer are not worth leaving out: scoring them takes less time than finding better ones.
 FEWEST = 50_000
