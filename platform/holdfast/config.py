@@ -72,10 +72,11 @@ class Config:
                 "lower the one or raise the other"
             )
         formula = check_strategy(self.query.strategy)
-        if formula.needs_committee and self.learning.imbalance.ensemble < 2:
+        alone = self.learning.imbalance.ensemble < 2 and not self.network.dropout
+        if formula.needs_committee and alone:
             raise ConfigError(
                 f"query.strategy is {self.query.strategy!r}, which compares several models; set "
-                "learning.imbalance.ensemble to 2 or more"
+                "learning.imbalance.ensemble to 2 or more, or network.dropout above 0"
             )
 
     def digest(self) -> str:

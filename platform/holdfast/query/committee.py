@@ -117,7 +117,7 @@ def _asked(name: str, candidates: Candidates) -> Committee | None:
     if candidates.committee is None:
         raise ConfigError(
             f"query.strategy: {name} needs several models that answer together; set "
-            "learning.imbalance.ensemble to 2 or more"
+            "learning.imbalance.ensemble to 2 or more, or network.dropout above 0"
         )
     return candidates.committee
 

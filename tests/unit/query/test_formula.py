@@ -83,6 +83,7 @@ def test_config_committee_measure_without_a_committee_says_how_to_get_one():
     with pytest.raises(ConfigError, match=r"learning\.imbalance\.ensemble to 2"):
         parse("[query]\nstrategy = 'bald * minority'")
     assert parse("[query]\nstrategy = 'bald'\n[learning.imbalance]\nensemble = 3")
+    assert parse("[query]\nstrategy = 'bald'\n[network]\ndropout = 0.2")
 
 
 def test_config_formula_is_read_without_heavy_libraries():
