@@ -6,7 +6,7 @@ a answers, s all samples of a set.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -103,7 +103,7 @@ class Trial:
     test_features_md: Floats
     test_labels_m: Ids
     num_classes: int
-    start_rows: Ids = field(repr=False)
+    start_rows: Ids
 
     @property
     def rarest_classes(self) -> Ids:

@@ -152,7 +152,8 @@ def _hold_out(
 def _fingerprints(images_s: Images) -> NDArray[np.void]:
     """Return one value for each image, equal for identical ones."""
     flat = np.ascontiguousarray(images_s).reshape(len(images_s), -1)
-    return flat.view([("", flat.dtype, flat.shape[1])]).ravel()
+    # Plain bytes compare at once, a field of many numbers one number after another.
+    return flat.view(np.dtype((np.void, flat.shape[1]))).ravel()
 
 
 def _image_files(folder: Path) -> dict[str, list[Path]]:
