@@ -91,22 +91,23 @@ def examine(turn: Turn, *, label: bool = True, images: bool = True) -> Audit:
         held_out = samples.usable_ids(connection, "holdout")
         groups = samples.groups_of(connection, all_ids) if images else []
     table = pool.labeled
-    embeddings = describe(project, all_ids) if images and len(all_ids) else None
-    found_in_labels = found_in_images = None
+    found_in_labels = found_in_images = near = None
+    embeddings = describe(project, all_ids if images else table.sample_ids_n)
+    if images and len(all_ids):
+        near = graph(embeddings, max(NEIGHBORS, project.config.audit.neighbors))
     if label and len(table):
-        # Where everything is labeled, labels and images are compared in one space.
-        shared = embeddings is not None and np.array_equal(all_ids, table.sample_ids_n)
-        near = embeddings if shared else describe(project, table.sample_ids_n)
-        assert near is not None  # noqa: S101
-        found_in_labels = inspect_labels(turn, pool, near)
-    if embeddings is not None:
+        # Labels are judged by labeled neighbors alone: those of all serve where all are labeled.
+        shared = near if len(table) == len(all_ids) else None
+        rows = np.searchsorted(all_ids, table.sample_ids_n) if images else slice(None)
+        found_in_labels = inspect_labels(turn, pool, embeddings[rows], shared)
+    if near is not None:
         found_in_images = audit_images(
             project,
             all_ids,
             _label_of(all_ids, pool),
             _numbers(groups),
             np.isin(all_ids, held_out),
-            graph(embeddings, NEIGHBORS),
+            (near[0][:, :NEIGHBORS], near[1][:, :NEIGHBORS]),
             turn.rng("images"),
             turn.progress,
         )
