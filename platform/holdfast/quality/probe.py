@@ -105,7 +105,11 @@ def probe(
        learning", Mathematical Programming 2012 (first steps on fewer samples).
     """
     weights = _checked_weights(columns_n, embeddings_nd, folds_n, weights_n)
-    samples = _Samples(columns_n, embeddings_nd, folds_n, weights, resolve_device(device))
+    mean = (_finite_sum(embeddings_nd) / len(columns_n)).astype(np.float32)
+    if len(columns_n) < embeddings_nd.shape[1]:
+        embeddings_nd = _in_their_span(embeddings_nd - mean)
+        mean = np.zeros(embeddings_nd.shape[1], np.float32)
+    samples = _Samples(columns_n, embeddings_nd, mean, folds_n, weights, resolve_device(device))
     problem = _Problem(samples, balanced=balanced, strength=strength, gap=gap)
     everything = samples.blocks()
     start = torch.zeros(
@@ -159,6 +163,7 @@ class _Samples:
         self,
         columns_n: Ids,
         embeddings_nd: Floats,
+        mean_d: Floats,
         folds_n: Ids,
         weights_n: Floats,
         device: torch.device,
@@ -171,7 +176,7 @@ class _Samples:
         self.num_dimensions = embeddings_nd.shape[1]
         # The intercept is free, so that centering changes no probability; it keeps float32
         # exact where a feature lies far from zero.
-        self._mean_d = (_finite_sum(embeddings_nd) / self.num).astype(np.float32)
+        self._mean_d = mean_d
 
     def blocks(self) -> _Blocks:
         """Return all samples."""
@@ -349,6 +354,18 @@ def _checked_weights(
             f"weights should be 0 or more and finite, but row {row} has {weights[row]}"
         )
     return weights
+
+
+def _in_their_span(centered_nd: Floats) -> Floats:
+    """Return coordinates of fewer samples than dimensions in the space they span.
+
+    The penalty is the same in every direction, so weights never leave that space: the
+    probabilities stay as they are and D becomes N.
+    """
+    centered = centered_nd.astype(np.float64)
+    squares_n, axes_nn = np.linalg.eigh(centered @ centered.T)
+    coordinates: Floats = (axes_nn * np.sqrt(np.maximum(squares_n, 0.0))).astype(np.float32)
+    return coordinates
 
 
 def _finite_sum(embeddings_nd: Floats) -> NDArray[np.float64]:
