@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from holdfast.evaluation.audit_section import leak
 from holdfast.evaluation.metrics import Metrics
 from holdfast.evaluation.report_data import ReportData
 
@@ -27,6 +28,9 @@ def next_steps(data: ReportData) -> list[str]:
             "There is no holdout, so nobody can tell whether a model got better. Set some "
             "samples aside that training never sees, a few of every class."
         )
+    copied = leak(data)
+    if copied is not None:
+        steps.append(copied)
     if data.verdicts:
         number = max(data.verdicts)
         if not data.verdicts[number].promote:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from holdfast.evaluation import charts, sections
+from holdfast.evaluation import audit_section, charts, sections
 from holdfast.evaluation.report_data import ReportData, to_json
 
 
@@ -27,6 +27,7 @@ def render(data: ReportData) -> str:
         charts.learning,
         charts.classes,
         charts.confusion,
+        audit_section.audit,
         sections.gallery,
         sections.decisions,
         sections.records,

@@ -170,6 +170,8 @@ class ReportData:
         Oldest first.
     champion : str
         Checksum of the model in force; empty without one.
+    audit : mapping
+        What the audit of the last round found, as the ledger keeps it; empty without one.
     """
 
     title: str
@@ -187,6 +189,7 @@ class ReportData:
     versions: tuple[DatasetVersion, ...] = ()
     champion: str = ""
     config_digest: str = ""
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("labeled_counts", "start_counts", "rare_counts"):
@@ -263,6 +266,7 @@ def to_json(data: ReportData) -> dict[str, Any]:
         ),
         "queue": dict(data.queue),
         "waiting_for": data.waiting_for or None,
+        "audit": dict(data.audit),
         "verdicts": {str(number): v.to_json() for number, v in data.verdicts.items()},
         "versions": [
             {

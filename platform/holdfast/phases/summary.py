@@ -88,6 +88,7 @@ def summarize(project: Project, last_round: int) -> ReportData:
         queue=queue,
         verdicts=verdicts,
         versions=tuple(one.version for one in versions if one is not None),
+        audit=done[last_round].get("audit", {}),
         champion=champions[-1] or "" if champions else "",
         config_digest=project.config.digest(),
     )
