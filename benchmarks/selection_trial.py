@@ -21,6 +21,7 @@ from holdfast.records import Floats, Ids, Images
 from holdfast.seeds import generator
 
 DIMENSIONS = 64  # of the features made of pixels
+MOST_PIXELS = 1024  # of an image, up to which all components are computed
 NUM_RAREST = 3
 FEATURES_FILE = "features.npy"
 ENCODERS = {
@@ -246,9 +247,21 @@ def _pixel_components(pixels_np: Floats, test_pixels_mp: Floats) -> tuple[Floats
     """Project both on the components of the first; no component is rescaled."""
     mean_p = pixels_np.mean(axis=0)
     centered = pixels_np - mean_p
-    _, components = np.linalg.eigh((centered.T @ centered / len(centered)).astype(np.float64))
-    leading = components[:, ::-1][:, :DIMENSIONS].astype(np.float32)
+    if centered.shape[1] > MOST_PIXELS and min(centered.shape) > DIMENSIONS:
+        leading = _leading_components(centered)
+    else:
+        _, components = np.linalg.eigh((centered.T @ centered / len(centered)).astype(np.float64))
+        leading = components[:, ::-1][:, :DIMENSIONS].astype(np.float32)
     return centered @ leading, (test_pixels_mp - mean_p) @ leading
+
+
+def _leading_components(centered_np: Floats) -> Floats:
+    """Return the components alone that are wanted: all of them take P^3."""
+    from scipy.sparse.linalg import svds
+
+    start = np.ones(min(centered_np.shape), np.float32)  # the same on every run
+    _, _, components = svds(centered_np, k=DIMENSIONS, v0=start)
+    return np.asarray(components[::-1].T, np.float32)
 
 
 def _given_features(path: Path, source: Source, pool: Ids, test: Ids) -> tuple[Floats, Floats]:
