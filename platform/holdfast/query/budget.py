@@ -52,6 +52,9 @@ class QueryConfig:
     share_explore : float
         Share of the new samples for what lies farthest from all labels, in [0, 1], while a
         query is as large as all labels before it; falls as labels become many.
+    least_gain : float
+        Macro-F1 that 100 answers should bring, in [0, 1]; where less is to be expected, a
+        round is advised against. 0 asks for nothing.
     candidates_factor : int
         Picks are shared out between classes and kept apart among this many times as many of
         the best scores, and at least 2,048; 1 takes the best scores as they are.
@@ -71,6 +74,7 @@ class QueryConfig:
     suspect_threshold: float = 0.2
     rare_power: float = 0.5
     share_explore: float = 0.5
+    least_gain: float = 0.0
     candidates_factor: int = 4
 
     def __post_init__(self) -> None:
@@ -85,6 +89,7 @@ class QueryConfig:
         _between("suspect_threshold", self.suspect_threshold, 0.01, 0.99)
         _between("rare_power", self.rare_power, 0.0, 2.0)
         _between("candidates_factor", self.candidates_factor, 1, 100)
+        _between("least_gain", self.least_gain, 0.0, 1.0)
         _between("per_day", self.per_day, 0, np.inf)
         self._check_shares()
         self._check_quotas()
