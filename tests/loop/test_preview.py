@@ -40,3 +40,12 @@ def test_query_preview_shows_the_parts_of_each_score(owner):
 
 def test_query_preview_without_images_says_what_to_do(person):
     assert "holdfast ingest" in person.fail("query")
+
+
+def test_query_preview_of_a_quota_for_no_class_says_what_to_do(owner):
+    owner.play("round-1")
+    path = owner.root / "holdfast.toml"
+    path.write_text(path.read_text().replace("[query.at_most]", "[query.at_most]\nbleu = 1"))
+    assert "query.at_most names 'bleu', which is no class; did you mean 'blue'?" in owner.fail(
+        "query"
+    )

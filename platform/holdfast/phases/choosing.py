@@ -19,11 +19,12 @@ from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import Turn
 from holdfast.project import Project
 from holdfast.query.budget import QueryConfig
+from holdfast.query.quotas import quotas_of
 from holdfast.query.relabel import Suspects
 from holdfast.query.selection import select
 from holdfast.query.strategy import Candidates, Committee
 from holdfast.records import Finding, Floats, Ids, QueryItem
-from holdfast.store import intake, queries, rounds
+from holdfast.store import intake, labels, queries, rounds
 
 # What a person's answer settles; other findings are for whoever keeps the data.
 _SUSPECT_KINDS = (LABEL_ERROR, intake.CONFLICT)
@@ -65,6 +66,7 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
     config = project.config
     with project.ledger.read() as connection:
         pool = read_pool(connection)
+        names = labels.class_names(connection)
     suspects = _suspects(findings, pool)
     budget = min(config.query.budget + _unspent(turn), config.query.pool_limit)
     budget = _left_today(project, replace(config.query, budget=budget))
@@ -72,13 +74,15 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
     if not budget:
         raise PoolExhaustedError(config.query.budget, 0)
     reserve = min(math.ceil(config.agreement.reserve_share * budget), budget - 1)
+    candidates = _candidates(turn, pool)
     items = select(
-        _candidates(turn, pool),
+        candidates,
         suspects,
         strategy=catalog.load_strategy(config.query.strategy),
         config=replace(config.query, budget=budget),
         rng=turn.rng("query"),
         reserve=reserve,
+        quotas=quotas_of(config.query, names, candidates.class_ids_k),
     )
     return Choice(items=items, budget=budget, reserve=reserve)
 
