@@ -47,13 +47,11 @@ def quotas_of(config: QueryConfig, class_names: Sequence[str], class_ids_k: Ids)
     ConfigError
         If a quota names what is no class.
     """
+    least = _by_class("at_least", config.at_least, class_names, 0)
+    most = _by_class("at_most", config.at_most, class_names, np.iinfo(np.int64).max)
     if not len(class_ids_k) or not (config.at_least or config.at_most):
         return None
-    unlimited = np.iinfo(np.int64).max
-    return Quotas(
-        least_k=_by_class("at_least", config.at_least, class_names, 0)[class_ids_k],
-        most_k=_by_class("at_most", config.at_most, class_names, unlimited)[class_ids_k],
-    )
+    return Quotas(least_k=least[class_ids_k], most_k=most[class_ids_k])
 
 
 def within_quotas(
