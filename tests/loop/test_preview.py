@@ -44,8 +44,7 @@ def test_query_preview_without_images_says_what_to_do(person):
 
 def test_query_preview_of_a_quota_for_no_class_says_what_to_do(owner):
     owner.play("round-1")
-    path = owner.root / "holdfast.toml"
-    path.write_text(path.read_text().replace("[query.at_most]", "[query.at_most]\nbleu = 1"))
+    owner.set({"query.at_most": "{ bleu = 1 }"})
     assert "query.at_most names 'bleu', which is no class; did you mean 'blue'?" in owner.fail(
         "query"
     )

@@ -60,7 +60,7 @@ def test_quotas_of_a_config_are_in_the_order_of_the_columns():
 
 def test_quotas_of_a_config_without_any_or_without_a_model_are_none():
     assert quotas_of(QueryConfig(), ["cat"], np.array([0])) is None
-    assert quotas_of(QueryConfig(at_most={"cat": 2}), [], np.empty(0, np.int64)) is None
+    assert quotas_of(QueryConfig(at_most={"cat": 2}), ["cat"], np.empty(0, np.int64)) is None
 
 
 def test_quotas_of_an_unknown_class_suggest_the_name():
