@@ -116,6 +116,34 @@ def distance_to_nearest(queries_md: Floats, base_nd: Floats) -> Floats:
     return nearest(queries_md, base_nd, 1)[0][:, 0]
 
 
+def clusters(embeddings_nd: Floats, num: int) -> Ids:
+    """Return the cluster of each sample, shape (N,), by k-means; the same every time.
+
+    Clusters are numbered from 0 to `num` - 1; where samples repeat, some may be empty. Centers
+    are found on a part of many samples. Time O(n d num).
+
+    Raises
+    ------
+    ValueError
+        If `num` is below 1 or there are fewer samples.
+
+    References
+    ----------
+    .. [1] Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007.
+
+    Examples
+    --------
+    >>> points = np.array([[0.0], [9.0], [0.1], [9.2]], np.float32)
+    >>> own = clusters(points, 2)
+    >>> bool(own[0] == own[2] != own[1] == own[3])
+    True
+    """
+    if not 1 <= num <= len(embeddings_nd):
+        raise ValueError(f"num should be between 1 and {len(embeddings_nd)}, not {num}")
+    centers_ld = _cell_centers(embeddings_nd, num, apart=True)
+    return _nearest_cells(embeddings_nd, centers_ld, 1)[:, 0].astype(np.int64)
+
+
 class NeighborIndex:
     """Embeddings by sample id that can be searched, added to and kept in a file.
 
@@ -312,15 +340,21 @@ def _visit(
             found.keep_pairs(met_by[other], squared[other], met[other])
 
 
-def _cell_centers(embeddings_nd: Floats, num_cells: int) -> Floats:
-    """Return centers of a k-means on a part of the samples, shape (L, D); the same every time."""
+def _cell_centers(embeddings_nd: Floats, num_cells: int, *, apart: bool = False) -> Floats:
+    """Return centers of a k-means on a part of the samples, shape (L, D); the same every time.
+
+    Started from samples that lie `apart`, few centers do not share one group and leave another.
+    """
     num = min(len(embeddings_nd), _PER_CENTER * num_cells)
     # Spread evenly over the rows, at no period that an order of the rows might have.
-    drawn = np.unique((np.arange(num) * _GOLDEN % 1 * len(embeddings_nd)).astype(np.int64))
+    spread = (np.arange(num) * _GOLDEN % 1 * len(embeddings_nd)).astype(np.int64)
+    drawn = np.unique(spread) if num < len(embeddings_nd) else np.arange(num)
     clustering = faiss.Clustering(embeddings_nd.shape[1], num_cells)
     clustering.niter = _ROUNDS
     clustering.max_points_per_centroid = _PER_CENTER
     clustering.min_points_per_centroid = 1
+    if apart:
+        clustering.init_method = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
     quantizer = faiss.IndexFlatL2(embeddings_nd.shape[1])
     clustering.train(np.ascontiguousarray(embeddings_nd[drawn], np.float32), quantizer)
     centers: Floats = quantizer.reconstruct_n(0, num_cells)

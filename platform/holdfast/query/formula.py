@@ -96,7 +96,7 @@ def parse_formula(text: str) -> Formula:
     --------
     >>> parse_formula("margin * minority^0.5").names
     ('margin', 'minority')
-    >>> [product.weight for product in parse_formula("0.6*margin + 0.2*novelty").products]
+    >>> [product.weight for product in parse_formula("3*margin + novelty").products]
     [0.75, 0.25]
     """
     return _Reader(text).formula()

@@ -99,7 +99,7 @@ def propose_new_classes(
     num = min(len(candidates), LARGEST_POOL)
     if len(labeled) < FEWEST_LABELED or num <= NEIGHBORS:
         return ()
-    rows = np.arange(len(candidates))
+    rows: Ids = np.arange(len(candidates))
     if num < len(candidates):
         rows = np.sort(rng.choice(len(candidates), num, replace=False))
     pool, labeled = unit_length(candidates.embeddings_nd[rows]), unit_length(labeled)

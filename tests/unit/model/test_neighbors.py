@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from holdfast.model import neighbors
-from holdfast.model.neighbors import NeighborIndex, distance_to_nearest, graph, nearest
+from holdfast.model.neighbors import (
+    NeighborIndex,
+    clusters,
+    distance_to_nearest,
+    graph,
+    nearest,
+)
 
 
 def _points(seed: int, num: int, dims: int = 8) -> np.ndarray:
@@ -151,3 +157,22 @@ def test_index_from_other_bytes_is_refused():
 
 def test_index_that_is_empty_finds_nothing():
     assert NeighborIndex(_points(0, 0), 0).search(_points(1, 3), 2)[1].shape == (3, 0)
+
+
+def test_clusters_of_separate_groups_are_the_groups():
+    points = _points(0, 90) * 0.05 + np.eye(8, dtype=np.float32)[[0, 3, 5]].repeat(30, axis=0)
+    own = clusters(points, 3).reshape(3, 30)
+    assert sorted(np.unique(own[group]).tolist() for group in range(3)) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("num", [1, 5, 40])
+def test_clusters_are_numbered_below_their_number(num):
+    own = clusters(_points(0, 40), num)
+    assert own.shape == (40,)
+    assert 0 <= own.min() <= own.max() < num
+
+
+@pytest.mark.parametrize("num", [0, 41])
+def test_clusters_more_than_samples_or_none_are_refused(num):
+    with pytest.raises(ValueError, match="between 1 and 40"):
+        clusters(_points(0, 40), num)
