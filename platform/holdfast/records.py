@@ -19,6 +19,8 @@ Images = NDArray[np.uint8]
 
 LabelKind = Literal["given", "annotation", "consensus", "withdrawn"]
 AskReason = Literal["uncertain", "suspect", "random", "disagreement"]
+# The part of an item's score that says how little its group is like any known class.
+NEW_CLASS = "new_class"
 # Kinds of findings that doubt a label: what a person's answer settles. All others are about
 # the image, and are for whoever keeps the data.
 LABEL_FINDINGS = ("label_error", "label_conflict")

@@ -48,3 +48,11 @@ def test_query_preview_of_a_quota_for_no_class_says_what_to_do(owner):
     assert "query.at_most names 'bleu', which is no class; did you mean 'blue'?" in owner.fail(
         "query"
     )
+
+
+def test_query_preview_says_whether_the_round_is_worth_its_answers(owner):
+    assert owner.succeed("query")["advice"]["reason"] == "no round has been measured yet"
+    owner.play("round-1")
+    advice = owner.succeed("query")["advice"]
+    assert not advice["stop"]
+    assert "6 answers are expected to bring" in advice["reason"]

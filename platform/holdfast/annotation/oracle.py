@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from holdfast.records import Answer, AskReason, Query
+from holdfast.records import NEW_CLASS, Answer, AskReason, Query
 
 # From here a part of an acquisition score, in [0, 1], is worth a word.
 HIGH = 0.7
@@ -51,6 +51,8 @@ class Card:
             return "The first answer was a surprise. A second opinion settles it."
         if self.reason == "random":
             return "Drawn at random, to measure how good labels and model really are."
+        if self.parts.get(NEW_CLASS):
+            return "One of a group that looks like no known class. None of these?"
         if self.guess is None:
             return "Unlike anything labeled so far."
         novel = self.parts.get("novelty", 0.0) >= HIGH

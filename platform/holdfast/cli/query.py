@@ -11,6 +11,8 @@ from holdfast.cli.screen import Screen
 from holdfast.phases.preview import Preview, preview
 from holdfast.project import Project
 
+_GROUPS_SHOWN = 5
+
 
 def query(options: Namespace) -> Result:
     """Choose as the next round would, show it, and ask nobody.
@@ -32,6 +34,8 @@ def _data(found: Preview, formula: str) -> dict[str, object]:
         "strategy": formula,
         "budget": found.choice.budget,
         "reserve": found.choice.reserve,
+        "advice": {"stop": found.choice.advice.stop, "reason": found.choice.advice.reason},
+        "strange_groups": list(found.choice.strange),
         "page": str(found.page),
         "items": [
             {
@@ -74,9 +78,21 @@ def _text(found: Preview, formula: str, top: int) -> str:
             "asks about": ", ".join(
                 f"{number:,} {REASONS[reason].lower()}" for reason, number in reasons.items()
             ),
+            **_strange(found.choice.strange),
+            "worth it": ("no: " if found.choice.advice.stop else "yes: ")
+            + found.choice.advice.reason,
             "page": str(found.page),
         }
     )
     more = len(items) - len(rows)
     tail = f"\nand {count(more, 'sample')} more; see the page or --json" if more > 0 else ""
     return f"{said}\n\n{table(header, rows)}{tail}"
+
+
+def _strange(sizes: tuple[int, ...]) -> dict[str, str]:
+    """Say how many groups of the pool look like no known class."""
+    if not sizes:
+        return {}
+    shown = ", ".join(f"{size:,}" for size in sizes[:_GROUPS_SHOWN])
+    tail = ", ..." if len(sizes) > _GROUPS_SHOWN else ""
+    return {"unlike any class": f"{count(len(sizes), 'group')} of the pool ({shown}{tail} samples)"}

@@ -33,6 +33,8 @@ def query(turn: Turn) -> PhaseResult:
             "budget": chosen.budget,
             "asked": len(asked.items),
             "reserve": chosen.reserve,
+            "strange_groups": len(chosen.strange),
+            "advice": {"stop": chosen.advice.stop, "reason": chosen.advice.reason},
             "reasons": dict(zip(reasons.tolist(), counts.tolist(), strict=True)),
         },
     )

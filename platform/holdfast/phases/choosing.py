@@ -17,11 +17,14 @@ from holdfast.phases.describe import PixelSpace
 from holdfast.phases.index import candidate_ids
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import Turn
+from holdfast.phases.worth import advise
 from holdfast.project import Project
 from holdfast.query.budget import QueryConfig
+from holdfast.query.new_classes import propose_new_classes, with_proposals
 from holdfast.query.quotas import quotas_of
 from holdfast.query.relabel import Suspects
 from holdfast.query.selection import select
+from holdfast.query.stopping import StopAdvice
 from holdfast.query.strategy import Candidates, Committee
 from holdfast.records import Finding, Floats, Ids, QueryItem
 from holdfast.store import intake, labels, queries, rounds
@@ -40,11 +43,17 @@ class Choice:
         Answers the round may cost.
     reserve : int
         Answers of it kept back for second opinions.
+    advice : StopAdvice
+        Whether the round is worth its answers.
+    strange : tuple of int
+        Sizes of the groups in the pool that look like no known class, largest first.
     """
 
     items: tuple[QueryItem, ...]
     budget: int
     reserve: int
+    advice: StopAdvice
+    strange: tuple[int, ...]
 
 
 def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
@@ -84,7 +93,14 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
         reserve=reserve,
         quotas=quotas_of(config.query, names, candidates.class_ids_k),
     )
-    return Choice(items=items, budget=budget, reserve=reserve)
+    proposals = propose_new_classes(candidates, turn.rng("new classes"))
+    return Choice(
+        items=with_proposals(items, proposals, candidates),
+        budget=budget,
+        reserve=reserve,
+        advice=advise(turn, answers=budget, num_pool=len(pool.unlabeled_ids)),
+        strange=tuple(len(one) for one in proposals),
+    )
 
 
 def _suspects(findings: Iterable[Finding], pool: Pool) -> Suspects:

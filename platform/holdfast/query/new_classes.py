@@ -6,7 +6,8 @@ group, r representatives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from holdfast.model.k_center import farthest_first
 from holdfast.model.neighbors import distance_to_nearest, graph
 from holdfast.query.diversity import unit_length
 from holdfast.query.strategy import Candidates
-from holdfast.records import Floats, Ids
+from holdfast.records import NEW_CLASS, Floats, Ids, QueryItem
 
 # Chosen on long-tailed and balanced digits and MNIST with two classes withheld (4 seeds):
 # with .8 or fewer neighbors far, or the .8 quantile, two to five times as many groups of
@@ -32,6 +33,8 @@ FAR_SHARE = 0.9
 SMALLEST = 10
 # A quantile of fewer distances says nothing.
 FEWEST_LABELED = 10
+# One new sample of so many may give way to a group's.
+PROPOSED = 10
 # Of a larger pool a random part is looked at.
 LARGEST_POOL = 20_000
 
@@ -119,6 +122,60 @@ def propose_new_classes(
             NewClassProposal(rows_p=rows[inside], representatives_r=rows[shown], score=score)
         )
     return tuple(sorted(proposals, key=len, reverse=True))
+
+
+def with_proposals(
+    items: Sequence[QueryItem], proposals: Sequence[NewClassProposal], candidates: Candidates
+) -> tuple[QueryItem, ...]:
+    """Mark what is asked of groups, and ask about each group that would be passed over.
+
+    The most typical sample of such a group takes the place of the new sample that is worth
+    least, for at most a tenth of the new samples. Time O(items log members).
+
+    Parameters
+    ----------
+    items : sequence of QueryItem
+        Most valuable first within each reason.
+
+    Returns
+    -------
+    tuple of QueryItem
+        As many; those of a group have the part `NEW_CLASS`, the group's score.
+    """
+    asked = list(items)
+    new = [place for place, item in enumerate(asked) if item.reason == "uncertain"]
+    exchanged = -(-len(new) // PROPOSED)
+    for proposal in proposals:
+        member_ids = candidates.sample_ids_n[proposal.rows_p]
+        inside = np.flatnonzero(np.isin([item.sample_id for item in asked], member_ids))
+        for place in inside.tolist():
+            asked[place] = _marked(asked[place], proposal.score)
+        free = [place for place in new if NEW_CLASS not in asked[place].parts]
+        if not len(inside) and exchanged and free:
+            exchanged -= 1
+            asked[free[-1]] = _first_of(proposal, candidates)
+    return tuple(asked)
+
+
+def _marked(item: QueryItem, score: float) -> QueryItem:
+    return replace(item, parts={**item.parts, NEW_CLASS: score})
+
+
+def _first_of(proposal: NewClassProposal, candidates: Candidates) -> QueryItem:
+    row = int(proposal.representatives_r[0])
+    guess, confidence = None, 0.0
+    if candidates.has_model:
+        column = int(candidates.pred_probs_nk[row].argmax())
+        guess = int(candidates.class_ids_k[column])
+        confidence = float(candidates.pred_probs_nk[row, column])
+    return QueryItem(
+        sample_id=int(candidates.sample_ids_n[row]),
+        reason="uncertain",
+        score=proposal.score,
+        parts={NEW_CLASS: proposal.score},
+        guess=guess,
+        confidence=confidence,
+    )
 
 
 def _groups(far_n: NDArray[np.bool_], near_nk: Ids) -> tuple[Ids, Ids]:

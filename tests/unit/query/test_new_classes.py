@@ -3,8 +3,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from holdfast.query import new_classes
-from holdfast.query.new_classes import propose_new_classes
+from holdfast.query.new_classes import NewClassProposal, propose_new_classes, with_proposals
 from holdfast.query.strategy import Candidates
+from holdfast.records import NEW_CLASS, QueryItem
 
 
 def asked(pool, labeled):
@@ -92,3 +93,51 @@ def test_proposals_from_a_part_of_a_large_pool_name_rows_of_the_whole(monkeypatc
 def test_proposals_without_representatives_are_refused():
     with pytest.raises(ValueError, match="num_representatives"):
         propose(np.zeros((20, 2)), np.zeros((20, 2)), num_representatives=0)
+
+
+def _item(sample_id, reason="uncertain"):
+    return QueryItem(sample_id=sample_id, reason=reason, score=0.5, parts={"novelty": 0.1})
+
+
+def _pool(num=30):
+    return Candidates(
+        sample_ids_n=100 + np.arange(num),
+        pred_probs_nk=np.zeros((num, 0), np.float32),
+        class_ids_k=np.zeros(0, np.int64),
+        embeddings_nd=np.zeros((num, 2), np.float32),
+        labeled_counts_k=np.zeros(0, np.int64),
+        labeled_embeddings_md=np.zeros((0, 2), np.float32),
+    )
+
+
+def _group(*rows, score=0.4):
+    return NewClassProposal(
+        rows_p=np.array(rows), representatives_r=np.array(rows[:1]), score=score
+    )
+
+
+def test_with_proposals_marks_what_is_asked_of_a_group():
+    items = [_item(100), _item(101), _item(120, "random")]
+    marked = with_proposals(items, [_group(1, 5)], _pool())
+    assert [item.sample_id for item in marked] == [100, 101, 120]
+    assert [item.parts.get(NEW_CLASS) for item in marked] == [None, 0.4, None]
+
+
+def test_with_proposals_asks_about_a_group_passed_over_in_place_of_the_least_worth():
+    items = [_item(100), _item(101), _item(120, "random"), _item(1, "suspect")]
+    asked = with_proposals(items, [_group(7, 8)], _pool())
+    assert [item.sample_id for item in asked] == [100, 107, 120, 1]
+    assert asked[1].parts == {NEW_CLASS: 0.4}
+
+
+def test_with_proposals_of_many_groups_leaves_most_of_the_query():
+    items = [_item(100 + row) for row in range(20)]
+    groups = [_group(20 + row, score=0.1) for row in range(10)]
+    asked = with_proposals(items, groups, _pool())
+    assert len({item.sample_id for item in asked}) == 20
+    assert sum(item.sample_id >= 120 for item in asked) == 2
+
+
+def test_with_proposals_without_groups_changes_nothing():
+    items = (_item(100), _item(5, "suspect"))
+    assert with_proposals(items, (), _pool()) == items
