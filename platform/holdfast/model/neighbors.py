@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from holdfast.model.shortlist import Shortlist, pairs_within
 from holdfast.records import Floats, Ids
 
-# Above, dividing the base into cells takes a third of the time of comparing all with all
-# (20,000 MNIST images, 64 or 256 principal components), and less the more there are.
+# Samples up to which all are compared with all. Dividing these into cells takes a third of the
+# time (MNIST images, 64 or 256 principal components), and less the more there are.
 EXACT_LIMIT = 20_000
+# A base this many times smaller is never divided: its cells would hold next to nothing.
+_SMALL = 20
 # A base of n samples has sqrt(n) cells. Finds 98 % of the 10 nearest among 60,000 MNIST images
 # and 97 % among 1,000,000 distorted ones; 8 cells find 96 % there.
 PROBED_CELLS = 10
@@ -44,8 +46,9 @@ _GOLDEN = 0.6180339887498949
 def nearest(queries_md: Floats, base_nd: Floats, k: int) -> tuple[Floats, Ids]:
     """Find each query's nearest base samples, nearest first.
 
-    Exact up to `EXACT_LIMIT` base samples or sqrt(N) queries, time O(m n d); otherwise in
-    the cells of the base, time O((n + m) sqrt(n) d), which may miss a few true neighbors.
+    Exact up to the comparisons that `EXACT_LIMIT` samples with each other take, and for
+    sqrt(N) queries or fewer, time O(m n d); otherwise in the cells of the base, time
+    O((n + m) sqrt(n) d), which may miss a few true neighbors.
     Memory O(m k + n) beside a block, also where the arrays are memory maps.
 
     Parameters
@@ -270,7 +273,8 @@ def _search(queries_md: Floats, base_nd: Floats, k: int, *, same: bool) -> tuple
             f"queries have {queries_md.shape[1]} dimensions but the base has {base_nd.shape[1]}"
         )
     found = Shortlist(num_queries, k)
-    if num <= EXACT_LIMIT or num_queries <= np.sqrt(num):
+    few = num_queries * num <= EXACT_LIMIT**2 or num <= EXACT_LIMIT // _SMALL
+    if few or num_queries <= np.sqrt(num):
         base = np.ascontiguousarray(base_nd, np.float32)
         for start in range(0, num_queries, _ROWS):
             queries = np.arange(start, min(start + _ROWS, num_queries))

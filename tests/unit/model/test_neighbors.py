@@ -44,6 +44,14 @@ def test_nearest_large_base_and_few_queries_is_exact(monkeypatch):
     np.testing.assert_array_equal(nearest(queries, base, 5)[1], exact)
 
 
+def test_nearest_many_queries_of_a_small_base_are_exact(monkeypatch):
+    queries, base = _points(0, 5000), _points(1, 200)
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", 10_000)
+    exact = nearest(queries, base, 5)[1]
+    monkeypatch.setattr(neighbors, "EXACT_LIMIT", 4_000)
+    np.testing.assert_array_equal(nearest(queries, base, 5)[1], exact)
+
+
 def test_nearest_from_a_memory_map_equals_an_array(monkeypatch, tmp_path):
     monkeypatch.setattr(neighbors, "EXACT_LIMIT", 100)
     points = _points(0, 1000)
