@@ -63,7 +63,11 @@ def _tiles(done: AuditNow) -> tuple[tuple[str, str, str], ...]:
         tiles += [
             ("Labels", f"{len(table):,}", f"{int(table.verified_n.sum()):,} confirmed by people"),
             ("Wrong, estimated", f"{report.num_errors:,}", f"{share:.1%} of the labels"),
-            ("Look wrong", f"{len(done.audit.labels.flagged()):,}", "above the cut, for people to look at"),
+            (
+                "Look wrong",
+                f"{len(done.audit.labels.flagged()):,}",
+                "above the cut, for people to look at",
+            ),
         ]
     if done.audit.images is not None:
         images = done.audit.images
