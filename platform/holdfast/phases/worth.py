@@ -34,12 +34,13 @@ def advise(turn: Turn, *, answers: int, num_pool: int) -> StopAdvice:
     labels, metrics, said = [], [], []
     with turn.project.ledger.read() as connection:
         for number in range(1, turn.round_number):
-            outcomes = {one.phase: one.outcome for one in rounds.phases(connection, number)}
+            done = rounds.phases(connection, number)
+            outcomes: measured.Outcomes = {one.phase: one.outcome for one in done}
             found = outcomes.get("evaluate", {}).get(measured.in_force(outcomes))
             predicted = measured.predictions(outcomes)
             if found is None or predicted is None or found.get("intervals") is None:
                 continue
-            labels.append(int(str(outcomes["snapshot"]["labels"])))
+            labels.append(int(outcomes["snapshot"]["labels"]))
             metrics.append(Metrics.from_json(found))
             said.append(predicted)
     limits = [one.intervals.overall["macro_f1"] for one in metrics if one.intervals]
