@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.errors import ConfigError
 from holdfast.failpoints import reach
 from holdfast.phases import past_models, scoring
 from holdfast.phases.turn import Progress, Turn
@@ -48,7 +47,7 @@ def out_of_sample_probs(
     Parameters
     ----------
     table : LabelTable
-        Of two classes or more.
+        Labels under audit, of training and holdout samples alike.
     embeddings_nd : ndarray of float32, shape (N, D)
         In which nothing has learned a label; for samples that every past model has learned.
     groups_n : ndarray, shape (N,), or None
@@ -61,24 +60,20 @@ def out_of_sample_probs(
     class_ids_k : ndarray of int64, shape (K,)
         Class of each column, ascending.
 
-    None for `probabilities = "probe"`, which needs no network.
+    None for `probabilities = "probe"`, which needs no network, and where there is nothing to
+    compare yet: fewer than two classes or groups.
 
     Raises
     ------
-    ConfigError
-        If there are fewer than two classes, or fewer groups than folds.
     CheckpointMismatchError
         If the file of a past model is missing or damaged.
     """
     if config.probabilities == "probe":
         return None
     class_ids, columns = np.unique(table.class_ids_n, return_inverse=True)
-    if len(class_ids) < 2:
-        raise ConfigError(
-            f'audit.probabilities = "{config.probabilities}" needs labels of two classes, and '
-            f'there are {len(class_ids)}; leave it at "probe" until more have come'
-        )
     groups = number_groups(groups_n, len(table))
+    if len(class_ids) < 2 or groups.max() == 0:
+        return None
     if config.probabilities == "ensemble":
         probs = past_models.judge_unseen(
             turn, table, embeddings_nd, groups, columns, class_ids, config
@@ -91,6 +86,8 @@ def by_folds(
     turn: Turn, table: LabelTable, groups_n: Ids, columns_n: Ids, class_ids_k: Ids, folds: int
 ) -> Floats:
     """Return probabilities by one network per fold, taught the other folds from scratch.
+
+    There are as many folds as groups, where those are fewer.
 
     Each is of the project's own kind and taught as a first experience by its own settings.
     What a finished fold said is on disk before the next one starts, and an update puts itself
@@ -107,11 +104,6 @@ def by_folds(
     rng = generator(project.config.seed, "cross-fit")
     fold_n = assign_folds(columns_n, groups_n, num_folds=folds, rng=rng)
     num_folds = int(fold_n.max()) + 1
-    if num_folds < folds:
-        raise ConfigError(
-            f"audit.folds is {folds} but the labels lie in {num_folds} groups, which stay whole; "
-            f'lower it, or set audit.probabilities = "probe"'
-        )
     job = _Job(project, table, fold_n, class_ids_k, turn.progress)
     parts = _Parts(project.state / "cross-fit", job.key())
     probs = np.zeros((len(table), len(class_ids_k)), np.float32)
