@@ -59,6 +59,7 @@ def test_every_shell_block_is_run_by_a_test_below() -> None:
         "make test",
         "export PATH=",
         "holdfast run",
+        "holdfast audit",
         "holdfast rollback",
         "export PREFECT",
     )
@@ -125,6 +126,10 @@ def test_own_images_in_five_commands(photos: Path) -> None:
     assert going_on.returncode == 0, going_on.stderr
     assert "round-1" in going_on.stdout
     assert (project / "reports" / "round-1.html").exists()
+    looked_at = shell(block("holdfast audit"), project, PATH=PATH)
+    assert looked_at.returncode == 0, looked_at.stderr
+    for name in ("reports/audit.html", "queries/preview-round-2.html"):
+        assert (project / name).exists()
     undone = shell(block("holdfast rollback"), project, PATH=PATH)
     assert undone.returncode == 0, undone.stderr
 
