@@ -47,6 +47,9 @@ class Disagreement:
     steepness : float
         Predictions of class k are wrong with probability
         expit(offset_k - steepness * logit(rank)).
+    claimed : float
+        Share of predictions that are wrong by what the model itself says: the mean of what
+        it leaves to other classes.
     """
 
     predicted_n: Ids
@@ -54,6 +57,7 @@ class Disagreement:
     floors_k: Probs
     offsets_k: Probs
     steepness: float
+    claimed: float
 
     def wrong_shares(self, columns_n: Ids, rows: Ids) -> Probs:
         """Return how likely each disagreement of these rows is a wrong label; 0 if none."""
@@ -81,7 +85,7 @@ def survey(
     spans : iterable of slice
         Blocks of rows, all together once.
     """
-    predicted, confidence = _predictions(pred_probs_nk, spans)
+    predicted, confidence, claimed = _predictions(pred_probs_nk, spans)
     num_classes = pred_probs_nk.shape[1]
     ranks = _ranks_within(predicted, confidence, num_classes)
     differs = predicted != columns_n
@@ -98,6 +102,7 @@ def survey(
         floors_k=_HIGHEST_FLOOR * expit(floors),
         offsets_k=offsets,
         steepness=steepness,
+        claimed=claimed,
     )
 
 
@@ -114,9 +119,12 @@ def wrong_by_class(columns_n: Ids, seen: Disagreement) -> Probs:
     return np.asarray(counted.astype(np.float64).reshape(num_classes, num_classes))
 
 
-def _predictions(pred_probs_nk: NDArray[np.floating], spans: Iterable[slice]) -> tuple[Ids, Floats]:
-    """Return the most probable column and the log-odds that it is the one."""
+def _predictions(
+    pred_probs_nk: NDArray[np.floating], spans: Iterable[slice]
+) -> tuple[Ids, Floats, float]:
+    """Return the most probable column, the log-odds that it is the one, and what is claimed."""
     num = len(pred_probs_nk)
+    left = 0.0
     predicted_n, confidence_n = np.empty(num, np.int64), np.empty(num, np.float32)
     for span in spans:
         probs = np.array(pred_probs_nk[span])
@@ -126,8 +134,9 @@ def _predictions(pred_probs_nk: NDArray[np.floating], spans: Iterable[slice]) ->
         # Summed without the largest: next to 1, the difference to it would be lost.
         probs[rows, best] = 0.0
         rest = np.maximum(probs.sum(axis=1), 1e-12)
+        left += float(rest.sum(dtype=np.float64))
         confidence_n[span] = np.log(np.maximum(own, 1e-12)) - np.log(rest)
-    return predicted_n, confidence_n
+    return predicted_n, confidence_n, left / num
 
 
 def _ranks_within(predicted_n: Ids, confidence_n: Floats, num_classes: int) -> Probs:

@@ -176,6 +176,7 @@ def estimate_noise(columns_n: Ids, pred_probs_nk: AnyProbs, seen: Disagreement) 
             second,
             float(seen.floors_k[seen.predicted_n].mean()),
             float((seen.predicted_n != columns_n).mean()),
+            seen.claimed,
         ),
     )
 
@@ -227,7 +228,7 @@ _SURE = 0.75
 _FOLLOWING_GRID = np.linspace(-0.1, 1.5, 33)
 _FOLLOWING_SPREAD = 0.5  # of the prior around 0
 _FOLLOWING_ROWS = 20_000
-_FOLLOWING_OF_TWO = 0.2  # between flips at random and people
+_FOLLOWING_OF_TWO = 0.25  # between flips at random and people
 
 
 def _following(
@@ -266,21 +267,25 @@ def _following(
 
 # Chosen on the inputs that docs/how-the-audit-cuts.md tells of. The best constant is 2; it
 # loses a quarter more of F1.
-_LEAST_SHARP, _SHARPEST = 1.2, 6.0
+_LEAST_SHARP, _SHARPEST = 1.2, 8.0
 _BY_FOLLOWING, _FOLLOWING_POWER, _MOST_BY_FOLLOWING = 4.0, 1.5, 2.5
 _BY_SPREAD, _FULLY_FOLLOWING = 8.0, 0.4
 _SLOPE_OF_RANDOM_FLIPS = 1.5
 _REAL_FLOOR = 0.05
+# Overconfident models were wrong up to twice as often as they said.
+_BY_CLAIM, _OVERCONFIDENCE = 8.0, 2.0
 
 
-def _sharpness(following: float, slope: float, floor: float, differing: float) -> float:
+def _sharpness(
+    following: float, slope: float, floor: float, differing: float, claimed: float
+) -> float:
     """Return how much less is doubtful about the true class than about the label.
 
-    Labels alone cannot tell a hard sample from one that people confused. Two signs speak
-    for people: labels that are surely wrong follow the model's second thoughts, and where
-    they do, undoing the flips explains less than flips at random would. The first counts
-    for little where next to no disagreement outlasts confidence, as in a clean set with a
-    weak model.
+    Labels alone cannot tell a hard sample from one that people confused. Three signs speak
+    for people: labels that are surely wrong follow the model's second thoughts; where they
+    do, undoing the flips explains less than flips at random would; and labels differ more
+    often than the model, however overconfident, can be wrong. The first counts for little
+    where next to no disagreement outlasts confidence, as in a clean set with a weak model.
 
     Parameters
     ----------
@@ -288,6 +293,8 @@ def _sharpness(following: float, slope: float, floor: float, differing: float) -
         The second: above 1 as far as flips explain why labels are doubtful.
     floor, differing : float
         Shares of labels that are surely wrong and that differ from the prediction.
+    claimed : float
+        Share of predictions that are wrong by what the model says.
     """
     lasting = floor / max(differing, 1e-9)
     real = min(1.0, lasting / _REAL_FLOOR)
@@ -295,7 +302,11 @@ def _sharpness(following: float, slope: float, floor: float, differing: float) -
     unexplained = max(0.0, _SLOPE_OF_RANDOM_FLIPS * lasting - (slope - 1.0))
     follows = float(np.clip(following / _FULLY_FOLLOWING, 0.0, 1.0))
     by_spread = _BY_SPREAD * unexplained * follows**2
-    return min(min(_LEAST_SHARP + by_following, _MOST_BY_FOLLOWING) + by_spread, _SHARPEST)
+    beyond = (differing - floor) / (_OVERCONFIDENCE * max(claimed, 1e-6)) - 1.0
+    by_claim = _BY_CLAIM * max(0.0, beyond)
+    return min(
+        min(_LEAST_SHARP + by_following, _MOST_BY_FOLLOWING) + by_spread + by_claim, _SHARPEST
+    )
 
 
 def _spread(rows: Ids, at_most: int) -> Ids:
