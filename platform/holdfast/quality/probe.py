@@ -6,23 +6,16 @@ o folds other than a block's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from holdfast.model.network import resolve_device
+from holdfast.quality.probe_samples import Block, Blocks, Samples, finite_sum, in_their_span
 from holdfast.quality.quasi_newton import minimize
 from holdfast.records import Floats, Ids
 
-# Embeddings up to this many bytes are held as a centered copy; larger ones are read again,
-# a block at a time, on every pass.
-HELD_BYTES = 1 << 30
-_BLOCK = 16_384  # rows read at once, fewer where folds times classes are many
-_BLOCK_LOGITS = 1 << 24
 # Where no entry of the mean loss's gradient is above this share of the gap, 3e-5 by default,
 # classes lie apart and only the lengths of the weights still grow. scikit-learn stops at
 # 1e-4, at losses up to twice as high.
@@ -95,9 +88,10 @@ def probe(
     -----
     Cost: 2 to 8 passes for classes that lie apart and 12 to 40 for those that overlap,
     O(N D F K) each, and O(N D² + D³) once for the curvature. Memory: O(N K) for the result,
-    O(D F K) for the solver, O(D²), and a block or `HELD_BYTES`: 150 MB beyond the map's pages
-    for 400,000 x 512 mapped samples. The same input gives the same bits on one machine with
-    one number of threads.
+    O(D F K) for the solver, O(D²), and a block, or all samples where they are few enough to
+    be held (`probe_samples.HELD_BYTES`): 150 MB beyond the map's pages for 400,000 x 512
+    mapped samples. The same input gives the same bits on one machine with one number of
+    threads.
 
     References
     ----------
@@ -107,11 +101,11 @@ def probe(
        learning", Mathematical Programming 2012 (first steps on fewer samples).
     """
     weights = _checked_weights(columns_n, embeddings_nd, folds_n, weights_n)
-    mean = (_finite_sum(embeddings_nd) / len(columns_n)).astype(np.float32)
+    mean = (finite_sum(embeddings_nd) / len(columns_n)).astype(np.float32)
     if len(columns_n) < embeddings_nd.shape[1]:
-        embeddings_nd = _in_their_span(embeddings_nd - mean)
+        embeddings_nd = in_their_span(embeddings_nd - mean)
         mean = np.zeros(embeddings_nd.shape[1], np.float32)
-    samples = _Samples(columns_n, embeddings_nd, mean, folds_n, weights, resolve_device(device))
+    samples = Samples(columns_n, embeddings_nd, mean, folds_n, weights, resolve_device(device))
     problem = _Problem(samples, balanced=balanced, strength=strength, gap=gap)
     everything = samples.blocks()
     start = torch.zeros(
@@ -125,96 +119,10 @@ def probe(
     return problem.predict(everything, solved)
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Samples of one fold: their rows, and what the probe takes of them."""
-
-    fold: int
-    rows: Ids
-    embeddings_md: Tensor
-    columns_m: Tensor
-    weights_m: Tensor
-
-
-class _Blocks:
-    """Samples block by block, held where they fit and read again where they do not."""
-
-    def __init__(self, samples: _Samples, rows: Ids | None, stride: int) -> None:
-        self.stride = stride
-        self._samples, self._rows = samples, rows
-        num = samples.num if rows is None else len(rows)
-        fits = 4 * num * samples.num_dimensions <= HELD_BYTES
-        self._held = list(self._read()) if fits else None
-
-    def __iter__(self) -> Iterator[_Block]:
-        return iter(self._held) if self._held is not None else self._read()
-
-    def _read(self) -> Iterator[_Block]:
-        samples = self._samples
-        size = _BLOCK_LOGITS // (samples.num_folds * samples.num_classes)
-        size = max(256, min(_BLOCK, size))
-        rows = np.arange(samples.num) if self._rows is None else self._rows
-        for first in range(0, len(rows), size):
-            yield from samples.read(rows[first : first + size], self.stride)
-
-
-class _Samples:
-    """What is learned from, checked and centered."""
-
-    def __init__(
-        self,
-        columns_n: Ids,
-        embeddings_nd: Floats,
-        mean_d: Floats,
-        folds_n: Ids,
-        weights_n: Floats,
-        device: torch.device,
-    ) -> None:
-        self.columns_n, self.folds_n, self.weights_n = columns_n, folds_n, weights_n
-        self.device = device
-        self.num = len(columns_n)
-        self.num_classes, self.num_folds = int(columns_n.max()) + 1, int(folds_n.max()) + 1
-        self._embeddings_nd = embeddings_nd
-        self.num_dimensions = embeddings_nd.shape[1]
-        # The intercept is free, so that centering changes no probability; it keeps float32
-        # exact where a feature lies far from zero.
-        self._mean_d = mean_d
-
-    def blocks(self) -> _Blocks:
-        """Return all samples."""
-        return _Blocks(self, None, 1)
-
-    def part(self, share: int, least: int) -> _Blocks:
-        """Return one in `share` of each class and fold, or `least` in all if that is more."""
-        stride = max(1, min(share, self.num // least))
-        order = np.lexsort((self.columns_n, self.folds_n))[stride // 2 :: stride]
-        return _Blocks(self, np.sort(order), stride)
-
-    def read(self, rows: Ids, stride: int) -> Iterator[_Block]:
-        """Give the blocks of some ascending rows, one per fold."""
-        # A slice of a memory map is one read, rows by index are many.
-        whole = slice(int(rows[0]), int(rows[-1]) + 1)
-        dense = whole.stop - whole.start == len(rows)
-        taken = self._embeddings_nd[whole] if dense else self._embeddings_nd[rows]
-        for fold in range(self.num_folds):
-            mine = np.flatnonzero(self.folds_n[rows] == fold)
-            if not len(mine):
-                continue
-            centered = taken[mine].astype(np.float32, copy=False) - self._mean_d
-            here = rows[mine]
-            yield _Block(
-                fold,
-                here,
-                torch.from_numpy(centered).to(self.device),
-                torch.from_numpy(self.columns_n[here]).to(self.device),
-                torch.from_numpy(self.weights_n[here] * np.float32(stride)).to(self.device),
-            )
-
-
 class _Problem:
     """The objective of every fold; parameters have the shape (F, K, D + 1), intercept last."""
 
-    def __init__(self, samples: _Samples, *, balanced: bool, strength: float, gap: float) -> None:
+    def __init__(self, samples: Samples, *, balanced: bool, strength: float, gap: float) -> None:
         num_folds, num_classes = samples.num_folds, samples.num_classes
         cells = samples.folds_n * num_classes + samples.columns_n
         weight_fk = np.bincount(cells, samples.weights_n, num_folds * num_classes)
@@ -241,9 +149,7 @@ class _Problem:
         self._penalty_f = torch.from_numpy(penalty_f).float().to(device)
         self._samples = samples
 
-    def solve(
-        self, blocks: _Blocks, start: Tensor, curvature: _Curvature, max_steps: int
-    ) -> Tensor:
+    def solve(self, blocks: Blocks, start: Tensor, curvature: _Curvature, max_steps: int) -> Tensor:
         """Return the weights of every fold for some samples."""
         return minimize(
             lambda weights: self._value(blocks, weights),
@@ -254,7 +160,7 @@ class _Problem:
             max_steps=max_steps,
         )
 
-    def _value(self, blocks: _Blocks, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _value(self, blocks: Blocks, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return value, float64, and gradient of every fold's objective."""
         num_folds, num_classes, _ = weights.shape
         slopes = weights[..., :-1]
@@ -279,7 +185,7 @@ class _Problem:
             gradient[others, :, -1] += residual_okm.sum(2)
         return value_f, gradient
 
-    def _logits(self, block: _Block, weights: Tensor, folds: list[int]) -> Tensor:
+    def _logits(self, block: Block, weights: Tensor, folds: list[int]) -> Tensor:
         """Return logits by the probes of some folds, shape (O, K, M)."""
         chosen = weights[folds]
         intercept = (chosen[..., -1] + self._offset_fk[folds]).reshape(-1, 1)
@@ -287,7 +193,7 @@ class _Problem:
         logits = torch.addmm(intercept, slopes, block.embeddings_md.T)
         return logits.view(len(folds), weights.shape[1], -1)
 
-    def curvature(self, blocks: _Blocks, weights: Tensor) -> _Curvature:
+    def curvature(self, blocks: Blocks, weights: Tensor) -> _Curvature:
         """Return about the curvature at some weights, one for all folds."""
         size, device = self._samples.num_dimensions, self._samples.device
         gram_dd = torch.zeros((size, size), dtype=torch.float64, device=device)
@@ -303,7 +209,7 @@ class _Problem:
             gram_dd += (scaled.T @ block.embeddings_md).double()
         return _Curvature(gram_dd, spread_k, float(self._penalty_f.mean()))
 
-    def predict(self, blocks: _Blocks, weights: Tensor) -> Floats:
+    def predict(self, blocks: Blocks, weights: Tensor) -> Floats:
         """Return each sample's probabilities by the probe of its fold."""
         probs_nk = np.empty((self._samples.num, self._samples.num_classes), np.float32)
         for block in blocks:
@@ -356,32 +262,3 @@ def _checked_weights(
             f"weights should be 0 or more and finite, but row {row} has {weights[row]}"
         )
     return weights
-
-
-def _in_their_span(centered_nd: Floats) -> Floats:
-    """Return coordinates of fewer samples than dimensions in the space they span.
-
-    The penalty is the same in every direction, so weights never leave that space: the
-    probabilities stay as they are and D becomes N.
-    """
-    centered = centered_nd.astype(np.float64)
-    squares_n, axes_nn = np.linalg.eigh(centered @ centered.T)
-    coordinates: Floats = (axes_nn * np.sqrt(np.maximum(squares_n, 0.0))).astype(np.float32)
-    return coordinates
-
-
-def _finite_sum(embeddings_nd: Floats) -> NDArray[np.float64]:
-    """Return the sum over samples; ValueError where one is not finite."""
-    total_d = np.zeros(embeddings_nd.shape[1])
-    for first in range(0, len(embeddings_nd), _BLOCK):
-        block_md = embeddings_nd[first : first + _BLOCK]
-        sum_d = block_md.sum(axis=0, dtype=np.float64)
-        if not np.isfinite(sum_d).all():
-            row, column = np.argwhere(~np.isfinite(block_md))[0].tolist()
-            raise ValueError(
-                f"embeddings should be finite, but row {first + row} has "
-                f"{block_md[row, column]} in dimension {column}; embed the sample again, or "
-                "leave it out"
-            )
-        total_d += sum_d
-    return total_d

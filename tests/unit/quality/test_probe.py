@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from holdfast.quality import probe as probe_file
+from holdfast.quality import probe_samples
 from holdfast.quality.probe import probe
 
 
@@ -140,8 +141,8 @@ def test_probe_of_a_memory_map_in_blocks_equals_that_of_an_array(tmp_path, monke
     columns, embeddings, folds = _blobs(8, 3000, 3)
     plain = probe(columns, embeddings, folds)
     np.save(tmp_path / "features.npy", embeddings)
-    monkeypatch.setattr(probe_file, "HELD_BYTES", 0)
-    monkeypatch.setattr(probe_file, "_BLOCK", 500)
+    monkeypatch.setattr(probe_samples, "HELD_BYTES", 0)
+    monkeypatch.setattr(probe_samples, "_BLOCK", 500)
     mapped = probe(columns, np.load(tmp_path / "features.npy", mmap_mode="r"), folds)
     np.testing.assert_allclose(mapped, plain, atol=0.01)
 
