@@ -153,7 +153,7 @@ def estimate_noise(columns_n: Ids, pred_probs_nk: AnyProbs, seen: Disagreement) 
     label_priors = _log_shares(np.bincount(columns_n, minlength=num_classes))
 
     rows = _spread(np.arange(len(columns_n)), FIT_ENTRIES // CANDIDATES)
-    classes, logs = candidates(columns_n[rows], pred_probs_nk[rows])
+    classes, logs = _candidates_of_rows(columns_n, pred_probs_nk, rows)
     sizes = log_sizes(classes, num_classes)
     priors = _of_candidates(label_priors, classes)
     first, kept = label_exponents(logs, priors, sizes)
@@ -250,7 +250,7 @@ def _following(
     rows = _spread(rows, _FOLLOWING_ROWS)
     if not len(rows):
         return 0.0
-    classes, logs = candidates(columns_n[rows], pred_probs_nk[rows])
+    classes, logs = _candidates_of_rows(columns_n, pred_probs_nk, rows)
     predicted = seen.predicted_n[rows]
     logits = exponent * logs
     at = np.argmax(classes == predicted[:, None], axis=1)
@@ -272,8 +272,8 @@ _BY_FOLLOWING, _FOLLOWING_POWER, _MOST_BY_FOLLOWING = 4.0, 1.5, 2.5
 _BY_SPREAD, _FULLY_FOLLOWING = 8.0, 0.4
 _SLOPE_OF_RANDOM_FLIPS = 1.5
 _REAL_FLOOR = 0.05
-# Overconfident models were wrong up to twice as often as they said.
-_BY_CLAIM, _OVERCONFIDENCE = 8.0, 2.0
+# Overconfident models were wrong up to twice as often as they said; some may be worse.
+_BY_CLAIM, _OVERCONFIDENCE = 4.0, 3.0
 
 
 def _sharpness(
@@ -307,6 +307,13 @@ def _sharpness(
     return min(
         min(_LEAST_SHARP + by_following, _MOST_BY_FOLLOWING) + by_spread + by_claim, _SHARPEST
     )
+
+
+def _candidates_of_rows(columns_n: Ids, pred_probs_nk: AnyProbs, rows: Ids) -> tuple[Ids, Probs]:
+    """Return the candidates of some rows, a block of which is read at a time."""
+    spans = blocks(len(rows), pred_probs_nk.shape[1])
+    parts = [candidates(columns_n[rows[span]], pred_probs_nk[rows[span]]) for span in spans]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def _spread(rows: Ids, at_most: int) -> Ids:

@@ -31,6 +31,9 @@ from holdfast.records import AskReason, Ids, QueryItem
 
 # Best scores among which picks are shared out, at least.
 _SHORTLIST = 2048
+# Probability of being wrong from which a label is asked about again when a query is as large
+# as all labels before it; falls as labels become many.
+_SURE = 0.7
 # Exploring never falls below this part of its share: a new class may arrive any day.
 _LEAST_EXPLORED = 0.1
 
@@ -97,7 +100,16 @@ def select(
     -----
     Cost: that of `outlook.look`, and O(picks^2 (k + d)) to share the picks out.
     """
-    shares = allocate(config, num_pool=len(candidates), num_suspects=len(suspects), reserve=reserve)
+    # While labels are few a new one teaches more than a corrected one, unless it is as good
+    # as sure that the old one is wrong.
+    least_suspect = _SURE * _news(config.budget, len(candidates.labeled_embeddings_md))
+    shares = allocate(
+        config,
+        num_pool=len(candidates),
+        num_suspects=len(suspects),
+        num_worth=int((suspects.error_probs_s >= least_suspect).sum()),
+        reserve=reserve,
+    )
     # Drawn first and from the whole pool: what the other rules left over would be biased.
     random = rng.choice(len(candidates), shares.random, replace=False)
     outlook = look(
@@ -166,8 +178,7 @@ def _picks(
     rng: np.random.Generator,
 ) -> Ids:
     """Return what scores high, then what lies far from all labels and these picks."""
-    # How large a query is beside what it adds to: much of it is new ground at first.
-    news = min(num_picks / max(outlook.num_labeled, 1), 1.0)
+    news = _news(num_picks, outlook.num_labeled)
     share = config.share_explore * max(news, _LEAST_EXPLORED)
     num_far = math.ceil(share * num_picks) if outlook.seen.has_model else num_picks
     near = num_picks - num_far
@@ -197,6 +208,11 @@ def _picks(
         weights_n=np.ones(len(rest)),
     )
     return np.concatenate([picked, rest[far]])
+
+
+def _news(num_picks: int, num_labeled: int) -> float:
+    """Return how large a query is beside the labels it adds to, in [0, 1]."""
+    return min(num_picks / max(num_labeled, 1), 1.0)
 
 
 def _within(

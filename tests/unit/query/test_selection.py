@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from holdfast import catalog
 from holdfast.errors import PoolExhaustedError
 from holdfast.query.budget import QueryConfig
+from holdfast.query.quotas import Quotas
 from holdfast.query.relabel import NO_SUSPECTS, Suspects
 from holdfast.query.selection import select
 from holdfast.query.strategy import Candidates
@@ -118,3 +120,67 @@ def test_select_whole_pool_asks_about_everything():
 def test_select_budget_above_the_pool_is_refused():
     with pytest.raises(PoolExhaustedError, match="only 7 can be asked about"):
         _select(_pool(num=5), _suspects(2))
+
+
+def _labeled_pool(seed=0, num=80, num_labeled=40):
+    """Return a pool of two groups, the second one rare and hardly labeled; a blind model."""
+    rng = np.random.default_rng(seed)
+    rare = np.arange(num + num_labeled) % 10 == 0
+    places = np.where(rare[:, None], 6.0, 0.0) + rng.normal(size=(len(rare), 4))
+    return Candidates(
+        sample_ids_n=np.arange(num),
+        pred_probs_nk=np.full((num, 2), 0.5, np.float32),
+        class_ids_k=np.array([0, 1]),
+        embeddings_nd=places[:num].astype(np.float32),
+        labeled_counts_k=np.bincount(rare[num:].astype(int)),
+        labeled_embeddings_md=places[num:].astype(np.float32),
+        labeled_class_ids_m=rare[num:].astype(np.int64),
+    )
+
+
+def test_select_asks_about_the_rare_class_that_only_neighbors_can_tell():
+    config = QueryConfig(budget=8, share_random=0.0, share_explore=0.0)
+    items = _select(_labeled_pool(), config=config)
+    assert sum(item.sample_id % 10 == 0 for item in items) >= 3  # by chance 0.8
+    assert all(item.guess == (item.sample_id % 10 == 0) for item in items)
+
+
+def test_select_among_few_labels_only_sure_suspects_are_asked_again():
+    doubtful = Suspects(
+        sample_ids_s=np.arange(200, 208),
+        given_s=np.zeros(8, np.int64),
+        suggested_s=np.ones(8, np.int64),
+        error_probs_s=np.r_[np.full(2, 0.95), np.full(6, 0.3)],
+    )
+    few, many = (
+        sum(item.reason == "suspect" for item in _select(_labeled_pool(num_labeled=m), doubtful))
+        for m in (10, 200)
+    )
+    assert (few, many) == (2, 3)
+
+
+def test_select_shows_the_measures_of_a_formula():
+    strategy = catalog.load_strategy("margin * minority^0.5")
+    items = select(
+        _labeled_pool(),
+        NO_SUSPECTS,
+        strategy=strategy,
+        config=CONFIG,
+        rng=np.random.default_rng(0),
+    )
+    assert {"margin", "minority", "uncertainty"} <= set(items[0].parts)
+
+
+def test_select_within_quotas_takes_no_more_of_a_class_than_allowed():
+    quotas = Quotas(least_k=np.array([0, 0, 0]), most_k=np.array([1, 50, 50]))
+    pool = _pool()
+    items = select(
+        pool,
+        NO_SUSPECTS,
+        strategy=MarginStrategy(),
+        config=CONFIG,
+        rng=np.random.default_rng(0),
+        quotas=quotas,
+    )
+    fresh = [item.sample_id - 1000 for item in items if item.reason == "uncertain"]
+    assert np.bincount(pool.pred_probs_nk[fresh].argmax(axis=1), minlength=3)[0] <= 1
