@@ -37,6 +37,8 @@ def test_config_and_status_import_no_learning_library(tmp_path):
     assert not imported & {*HEAVY, "matplotlib", "lance", "pandas", "alembic"}
 
 
-@pytest.mark.parametrize("command", ["ingest", "run", "report", "rollback", "doctor", "init"])
+@pytest.mark.parametrize(
+    "command", ["ingest", "audit", "query", "run", "report", "rollback", "doctor", "init"]
+)
 def test_help_of_a_command_imports_none_of_it(tmp_path, command):
     assert not imported_by(command, "--help", cwd=tmp_path) & {*HEAVY, "sqlalchemy", "numpy"}

@@ -33,6 +33,8 @@ OF_A_ROUND = [
 ]
 # Tested where they belong: tests/unit/data/test_ingest_crash.py.
 OF_INGEST = ["ingest:images", "ingest:ledger"]
+# Tested where they belong: tests/loop/test_cross_fit.py.
+OF_FOLDS = ["cross-fit:fold-{fold}"]
 
 # Torch must not be used before a fork, so the processes to kill come from a server that
 # has imported everything and run nothing.
@@ -114,7 +116,7 @@ def test_failpoints_of_the_code_are_all_tested() -> None:
     named = {name for name in named if "{phase}" not in name}
     assert "learn:step-{update.done}" in named
     named = named - {"learn:step-{update.done}"} | set(STEPS)
-    assert named == {*INSIDE, *OF_INGEST, "rollback:version"}
+    assert named == {*INSIDE, *OF_INGEST, *OF_FOLDS, "rollback:version"}
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from holdfast.errors import ConfigError
 from holdfast.model.ensemble import Ensemble
 from holdfast.model.inference import Allocate, Predictions, Told, answers, prepared
 from holdfast.model.network import Network
@@ -76,7 +75,8 @@ def predict_committee(
     An ensemble's members answer for themselves. A network with dropout is asked `passes`
     times, each time without another part of the embedding, the same part for all images:
     each pass is one network, so that images can be compared, and what is said about an image
-    does not depend on the others.
+    does not depend on the others. A single network without dropout is a committee of one,
+    which never disagrees: the first model of an ensemble has no others beside it yet.
 
     Parameters
     ----------
@@ -90,9 +90,9 @@ def predict_committee(
     Raises
     ------
     ConfigError
-        If the network is a single one without dropout.
+        If the machine has no such device.
     ValueError
-        If there would be fewer than two members or more than 255.
+        If there would be more than 255 members, or fewer than two passes.
 
     Notes
     -----
@@ -109,11 +109,16 @@ def predict_committee(
     if isinstance(network, Ensemble):
         num_members = len(network.members)
         opinions: Opinions = _of_members(network)
-    else:
+    elif network.dropout.p:
+        if passes < 2:
+            raise ValueError(f"passes should be at least 2, not {passes}")
         num_members = passes
         opinions = _of_passes(network, passes, rng)
-    if not 2 <= num_members <= _MOST:
-        raise ValueError(f"a committee should have 2 to {_MOST} members, not {num_members}")
+    else:
+        num_members = 1
+        opinions = _of_members(Ensemble([network]))
+    if num_members > _MOST:
+        raise ValueError(f"a committee should have at most {_MOST} members, not {num_members}")
     num_images, num_classes = len(images_nchw), len(network.class_ids)
     kept = network.num_features if keep_embeddings else 0
     probs_nk = allocate((num_images, num_classes), np.float32)
@@ -182,11 +187,6 @@ def _of_members(ensemble: Ensemble) -> Opinions:
 
 def _of_passes(network: Network, passes: int, rng: np.random.Generator) -> Opinions:
     rate = network.dropout.p
-    if not rate:
-        raise ConfigError(
-            "one model cannot disagree with itself: set network.dropout above 0, or "
-            "learning.ensemble to 2 or more"
-        )
     generator = torch.Generator().manual_seed(integer_seed(rng))
     kept_cd = torch.rand((passes, network.num_features), generator=generator) >= rate
     masks_c1d = (kept_cd / (1.0 - rate))[:, None].to(network.head.weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def audit(turn: Turn) -> PhaseResult:
     outcome: dict[str, object] = {"labels": 0, "suspects": 0, "estimated_errors": 0}
     suspects: dict[str, Found] = {}
     if done.labels is not None:
-        suspects[LABEL_ERROR] = as_found(done.labels.suspects.first(_num_suspects(turn, done)))
+        suspects[LABEL_ERROR] = as_found(worth_asking(turn, done.labels))
         outcome |= labels_outcome(turn, done.labels)
         outcome["suspects"] = len(suspects[LABEL_ERROR])
     if done.images is None:
@@ -124,6 +125,19 @@ def as_found(suspects: Suspects) -> Found:
     )
 
 
+def worth_asking(turn: Turn, labels: LabelAudit) -> Suspects:
+    """Return the labels that are worth an answer, most suspect first.
+
+    Those whose probability of being wrong is high enough, as many as `floor_suspects` asks for
+    at least; and where the pool cannot use up the budget, as many more as there are answers
+    left.
+    """
+    config = turn.project.config.query
+    worth = int((labels.suspects.error_probs_s >= config.suspect_threshold).sum())
+    floor = math.ceil(config.floor_suspects * config.budget)
+    return labels.suspects.first(max(worth, floor, config.budget - labels.num_unlabeled))
+
+
 def labels_outcome(turn: Turn, done: LabelAudit) -> dict[str, object]:
     """Return what was found in the labels as JSON, nothing of it per sample."""
     with turn.project.ledger.read() as connection:
@@ -169,19 +183,6 @@ def leak_sources(turn: Turn, done: ImageAudit, number: int) -> dict[str, list[st
             "holdout": [Path(one).name for one in samples.sources_of(connection, ids[held_out])],
             "train": [Path(one).name for one in samples.sources_of(connection, ids[~held_out])],
         }
-
-
-def _num_suspects(turn: Turn, done: Audit) -> int:
-    """Return how many of the ranked labels are suspects.
-
-    Those whose probability of being wrong is worth an answer; and where the pool cannot
-    use up the budget, as many more as there are answers left.
-    """
-    config = turn.project.config.query
-    if done.labels is None:
-        return 0
-    worth = int((done.labels.suspects.error_probs_s >= config.suspect_threshold).sum())
-    return max(worth, config.budget - done.labels.num_unlabeled)
 
 
 def _all_ids(connection: Connection) -> Ids:

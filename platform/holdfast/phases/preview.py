@@ -10,13 +10,14 @@ from sqlalchemy.engine import Connection
 
 from holdfast.annotation.contact_sheet import render_preview
 from holdfast.annotation.oracle import Card
-from holdfast.phases.audit import audit
+from holdfast.phases.audit import LABEL_ERROR, as_found, examine, worth_asking
 from holdfast.phases.choosing import Choice, choose
+from holdfast.phases.found import as_findings
 from holdfast.phases.oracles import cards_of
 from holdfast.phases.pool import check_ready
 from holdfast.phases.turn import Progress, Turn
 from holdfast.project import Project
-from holdfast.records import Query
+from holdfast.records import Finding, Query
 from holdfast.store import labels, queries, rounds, samples
 from holdfast.store.checkpoints import write_whole
 
@@ -57,7 +58,7 @@ def preview(project: Project, progress: Progress | None = None) -> Preview:
         number = _next_query(connection)
         names = labels.class_names(connection)
     turn = Turn(project=project, round_number=number, done=(), progress=progress)
-    choice = choose(turn, audit(turn).changes.findings)
+    choice = choose(turn, _doubts(turn))
     query = Query(round_number=number, batch=1, items=choice.items)
     cards = cards_of(project, query)
     with project.ledger.read() as connection:
@@ -70,6 +71,16 @@ def preview(project: Project, progress: Progress | None = None) -> Preview:
     )
     write_whole(page, text.encode())
     return Preview(query=query, cards=cards, choice=choice, page=page)
+
+
+def _doubts(turn: Turn) -> list[Finding]:
+    """Return the doubts about labels that the round's query would see."""
+    with turn.project.ledger.read() as connection:
+        at_ingest = [row.finding for row in rounds.open_findings(connection, turn.round_number)]
+    audited = examine(turn, images=False).labels
+    if audited is None:
+        return at_ingest
+    return [*as_findings({LABEL_ERROR: as_found(worth_asking(turn, audited))}, {}), *at_ingest]
 
 
 def _next_query(connection: Connection) -> int:

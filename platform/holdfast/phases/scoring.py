@@ -84,11 +84,6 @@ def score_as_committee(
 
     Members are the models of the state's ensemble, or passes with dropout. Cost as of
     `score`, with a forward pass for each model of an ensemble.
-
-    Raises
-    ------
-    ConfigError
-        If the state is one model without dropout.
     """
     return predict_committee(
         restore_model(state.tensors, state.header, project.config.network),

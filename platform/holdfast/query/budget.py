@@ -24,7 +24,8 @@ class QueryConfig:
     budget : int
         Answers a round may cost, second answers included; at least 1.
     pool_limit : int
-        Samples looked at in a round; a larger pool gives that many, drawn at random.
+        Samples looked at in a round; of a larger pool, neighbors of rare labels and a random
+        half.
     per_day : int
         Answers that may be asked for within 24 hours, 0 or more; 0 sets no limit.
     strategy : str
@@ -61,7 +62,7 @@ class QueryConfig:
     """
 
     budget: int = 50
-    pool_limit: int = 50_000
+    pool_limit: int = 10_000_000
     per_day: int = 0
     strategy: str = "margin"
     share_suspects: float = 0.5

@@ -93,15 +93,19 @@ def test_committee_of_no_images_is_empty():
     assert said.votes_nk.shape == said.mean_probs_nk.shape == (0, 3)
 
 
-def test_committee_of_one_network_without_dropout_is_refused():
+def test_committee_of_one_network_without_dropout_never_disagrees():
     config = NetworkConfig(name="mlp", width=12, device="cpu")
-    with pytest.raises(ConfigError, match=r"network.dropout above 0, or learning.ensemble"):
-        _ask(_network(config), config=config)
+    said = _ask(_network(config), config=config)
+    np.testing.assert_allclose(said.mean_probs_nk, said.predictions.pred_probs_nk, atol=1e-6)
+    np.testing.assert_array_equal(said.votes_nk.sum(axis=1), 1)
+    np.testing.assert_allclose(said.max_kl_n, 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("passes", [1, 256])
-def test_committee_of_too_few_or_many_passes_is_refused(passes):
-    with pytest.raises(ValueError, match=f"2 to 255 members, not {passes}"):
+@pytest.mark.parametrize(
+    ("passes", "said"), [(1, "at least 2, not 1"), (256, "at most 255 members, not 256")]
+)
+def test_committee_of_too_few_or_many_passes_is_refused(passes, said):
+    with pytest.raises(ValueError, match=said):
         _ask(_network(), passes=passes)
 
 
