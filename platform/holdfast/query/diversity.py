@@ -84,6 +84,8 @@ def balanced_picks(
     ndarray of int64, shape (num_picks,)
         In the order picked, each once.
     """
+    if not num_picks:
+        return np.empty(0, np.int64)
     counts_k = labeled_k.astype(np.float64)
     apart_n = np.ones(len(scores_n), np.float32)
     worth_n = scores_n.astype(np.float32)
