@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections import Counter
 
-from holdfast.annotation.contact_sheet import REASONS
+from holdfast.annotation.contact_sheet import LEGEND, REASONS
 from holdfast.cli.output import Result, count, facts, table
 from holdfast.cli.screen import Screen
 from holdfast.phases.preview import Preview, preview
@@ -76,7 +76,7 @@ def _text(found: Preview, formula: str, top: int) -> str:
             "answers": f"{found.choice.budget:,}, of which {found.choice.reserve:,} are kept for "
             "second opinions",
             "asks about": ", ".join(
-                f"{number:,} {REASONS[reason].lower()}" for reason, number in reasons.items()
+                f"{number:,} {LEGEND[reason]}" for reason, number in reasons.items()
             ),
             **_strange(found.choice.strange),
             "worth it": ("no: " if found.choice.advice.stop else "yes: ")
