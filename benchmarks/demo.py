@@ -29,8 +29,15 @@ WIDTH = 88
 
 
 def main() -> int:
-    """Run the demo; 0 when it came to its end."""
-    options = _options()
+    """Run the demo; 0 when it came to its end, else the exit code of what stopped it."""
+    try:
+        return _run(_options())
+    except HoldfastError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     screen = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     world = make_world(make_parser().parse_args([]), options.seed)
@@ -115,7 +122,8 @@ def _introduce(screen: Console, world: World) -> None:
 def _play(world: World, folder: Path, live: _Live) -> list[Scoreboard]:
     from benchmarks.comparison import comparisons
     from benchmarks.product import Product, read_recipe
-    from holdfast.config import load
+    from holdfast.errors import HoldfastError
+from holdfast.config import load
     from holdfast.flows import closed_loop
     from holdfast.flows.session import prefect_session
 
