@@ -24,6 +24,7 @@ from rich.table import Table
 from benchmarks.closed_loop import RECIPE, make_parser, make_world
 from benchmarks.scoreboard import Row, Scoreboard
 from benchmarks.world import World
+from holdfast.errors import HoldfastError
 
 WIDTH = 88
 
@@ -122,8 +123,7 @@ def _introduce(screen: Console, world: World) -> None:
 def _play(world: World, folder: Path, live: _Live) -> list[Scoreboard]:
     from benchmarks.comparison import comparisons
     from benchmarks.product import Product, read_recipe
-    from holdfast.errors import HoldfastError
-from holdfast.config import load
+    from holdfast.config import load
     from holdfast.flows import closed_loop
     from holdfast.flows.session import prefect_session
 
