@@ -14,6 +14,7 @@ import numpy as np
 from holdfast.model.k_center import farthest_first
 from holdfast.model.neighbors import distance_to_nearest
 from holdfast.query.budget import QueryConfig, allocate
+from holdfast.query.cold_start import typical_picks
 from holdfast.query.diversity import balanced_picks
 from holdfast.query.minority import class_weights
 from holdfast.query.outlook import Outlook, look
@@ -177,7 +178,12 @@ def _picks(
     config: QueryConfig,
     rng: np.random.Generator,
 ) -> Ids:
-    """Return what scores high, then what lies far from all labels and these picks."""
+    """Return what scores high, then what lies far from all labels and these picks.
+
+    Where nothing has a label yet, what is typical of the pool's clusters.
+    """
+    if not outlook.num_labeled and not outlook.seen.has_model:
+        return open_v[typical_picks(outlook.seen.embeddings_nd[open_v], num_picks, rng)]
     news = _news(num_picks, outlook.num_labeled)
     share = config.share_explore * max(news, _LEAST_EXPLORED)
     num_far = math.ceil(share * num_picks) if outlook.seen.has_model else num_picks

@@ -184,3 +184,21 @@ def test_select_within_quotas_takes_no_more_of_a_class_than_allowed():
     )
     fresh = [item.sample_id - 1000 for item in items if item.reason == "uncertain"]
     assert np.bincount(pool.pred_probs_nk[fresh].argmax(axis=1), minlength=3)[0] <= 1
+
+
+def test_select_without_labels_takes_one_of_each_cluster():
+    rng = np.random.default_rng(0)
+    centers = np.eye(8)[:5] * 4
+    places = np.repeat(centers, 30, axis=0) + 0.2 * rng.normal(size=(150, 8))
+    odd = np.array([[0, 0, 0, 0, 0, 0, 0, 40.0]])
+    pool = Candidates(
+        sample_ids_n=np.arange(151),
+        pred_probs_nk=np.zeros((151, 0), np.float32),
+        class_ids_k=np.empty(0, np.int64),
+        embeddings_nd=np.concatenate([places, odd]).astype(np.float32),
+        labeled_counts_k=np.empty(0, np.int64),
+        labeled_embeddings_md=np.zeros((0, 8), np.float32),
+    )
+    config = QueryConfig(budget=6, share_random=0.0)
+    picked = {item.sample_id // 30 for item in _select(pool, config=config)}
+    assert {0, 1, 2, 3, 4} <= picked
