@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measurement import MEBI, MeasurementError, Row, apart
+from benchmarks.memory_watch import MemoryWatch
 from benchmarks.selection_methods import find_method
 from holdfast.errors import ConfigError
 from holdfast.records import Floats, Ids
@@ -38,7 +38,6 @@ DEFAULT = ("holdfast", "random", "modal-margin", "falcun", "coreset")
 DEFAULT_MAPPED = ("holdfast", "random")
 LIMIT_S = 900
 _ROWS = 65_536
-_LOOKS_PER_S = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +168,7 @@ def play(job: ScaleJob) -> Row:
         choose = chooser(job.recipe)
         choose(inputs.first(max(2_000, 2 * job.pick)), job.pick, np.random.default_rng(0))
         signal.alarm(LIMIT_S)
-        watch = _Watch()
+        watch = MemoryWatch()
         started, worked = time.perf_counter(), time.process_time()
         picked = choose(inputs, job.pick, np.random.default_rng(1))
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
@@ -285,33 +284,6 @@ CHOOSERS: dict[str, Callable[[Path], Choose]] = {
     "badge": _skactiveml("Badge", asks_model=True),
     "falcun": _skactiveml("Falcun", asks_model=True),
 }
-
-
-class _Watch:
-    """Looks at this process's own memory, files not counted, from a thread."""
-
-    def __init__(self) -> None:
-        self._start = self._peak = _anonymous_bytes()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> int:
-        """Return by how many bytes it grew at most."""
-        self._done.set()
-        self._thread.join()
-        return self._peak - self._start
-
-    def _look(self) -> None:
-        while not self._done.wait(1 / _LOOKS_PER_S):
-            self._peak = max(self._peak, _anonymous_bytes())
-
-
-def _anonymous_bytes() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return 1024 * int(line.split()[1])
-    raise MeasurementError("this system does not say how much memory a process holds")
 
 
 def _file(path: Path, shape: tuple[int, int]) -> Floats:

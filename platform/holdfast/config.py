@@ -20,7 +20,7 @@ from holdfast.evaluation.gate import GateConfig
 from holdfast.learning.settings import LearningConfig
 from holdfast.model.spec import NetworkConfig
 from holdfast.quality.agreement import AgreementConfig
-from holdfast.quality.audit import AuditConfig
+from holdfast.quality.settings import AuditConfig
 from holdfast.query.budget import QueryConfig
 
 FILE_NAME = "holdfast.toml"

@@ -94,7 +94,7 @@ def photos(tmp_path: Path) -> Path:
     for kind, brightness in (("cat", 60), ("dog", 190)):
         folder = tmp_path / "photos" / kind
         folder.mkdir(parents=True)
-        for number in range(40):
+        for number in range(60):  # enough for the questions of two rounds
             pixels = rng.integers(brightness - 40, brightness + 40, size=(24, 24, 3))
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{kind}-{number}.png")
     return tmp_path / "photos"

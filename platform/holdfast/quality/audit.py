@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.quality.settings import AuditConfig as AuditConfig
+from holdfast.quality.settings import AuditConfig
 from holdfast.records import Floats, Ids
 
 Probs = NDArray[np.float64]
