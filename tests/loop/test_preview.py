@@ -56,3 +56,15 @@ def test_query_preview_says_whether_the_round_is_worth_its_answers(owner):
     advice = owner.succeed("query")["advice"]
     assert not advice["stop"]
     assert "6 answers are expected to bring" in advice["reason"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"network.dropout": "0.3"}, {"learning.imbalance.ensemble": "2"}]
+)
+def test_query_by_a_committee_shows_what_its_members_differ_about(owner, settings):
+    owner.set({**settings, "query.strategy": '"bald * minority^0.5"'})
+    owner.play("round-1")
+    shown = owner.succeed("query")
+    fresh = [item for item in shown["items"] if item["reason"] == "uncertain"]
+    assert fresh
+    assert all({"bald", "minority"} <= item["parts"].keys() for item in fresh)

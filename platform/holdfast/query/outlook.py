@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from holdfast.query.minority import expected_rarity
 from holdfast.query.propagation import neighborhood, votes
-from holdfast.query.strategy import Candidates, QueryStrategy, Scores
+from holdfast.query.strategy import Candidates, Committee, QueryStrategy, Scores
 from holdfast.records import Floats, Ids
 
 # Candidates that are looked at closely, at most, and labeled samples beside them: a graph of
@@ -113,6 +113,9 @@ def look(
             mean_probs_nk=_widened(committee.mean_probs_nk, known, len(class_ids)),
             votes_nk=_widened(committee.votes_nk, known, len(class_ids)),
         )
+    elif not candidates.has_model and len(class_ids):
+        # Before the first model only the neighbors have an opinion.
+        committee = Committee.of_one(blended)
     return Outlook(
         rows_v=rows,
         seen=Candidates(

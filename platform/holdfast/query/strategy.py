@@ -57,6 +57,20 @@ class Committee:
     def __len__(self) -> int:
         return len(self.mean_probs_nk)
 
+    @classmethod
+    def of_one(cls, probs_nk: Floats) -> Committee:
+        """Return a committee of one member, which never disagrees, from its probabilities."""
+        votes = np.zeros(probs_nk.shape, np.uint8)
+        votes[np.arange(len(votes)), probs_nk.argmax(axis=1)] = 1
+        # Where a probability is 0 it adds nothing, whatever stands for its logarithm.
+        logs = np.log(np.maximum(probs_nk, np.finfo(np.float32).tiny))
+        return cls(
+            mean_probs_nk=probs_nk,
+            votes_nk=votes,
+            expected_entropy_n=-np.einsum("nk,nk->n", probs_nk, logs),
+            max_kl_n=np.zeros(len(probs_nk)),
+        )
+
     def take(self, rows: Ids) -> Committee:
         """Return what is said of some candidates, in the order of `rows`."""
         return Committee(

@@ -126,3 +126,12 @@ def test_committee_of_other_length_is_refused():
             max_kl_n=said.max_kl_n[:2],
         )
     assert len(said.take(np.array([2, 0]))) == 2
+
+
+def test_committee_of_one_never_disagrees():
+    probs = np.random.default_rng(0).dirichlet(np.ones(4), 20).astype(np.float32)
+    committee = Committee.of_one(probs)
+    np.testing.assert_array_equal(committee.votes_nk.argmax(axis=1), probs.argmax(axis=1))
+    entropy = -(probs * np.log(probs)).sum(axis=1)
+    np.testing.assert_allclose(committee.expected_entropy_n, entropy, rtol=1e-5)
+    np.testing.assert_array_equal(committee.max_kl_n, 0)
