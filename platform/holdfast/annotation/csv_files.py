@@ -124,14 +124,15 @@ def _sheet(cards: Sequence[Card]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for number, card in enumerate(cards, start=1):
-        image = f"{number} {_plain(card.source)}".strip()
-        guess = "" if card.guess is None else _plain(card.guess)
+        image = f"{number} {plain_cell(card.source)}".strip()
+        guess = "" if card.guess is None else plain_cell(card.guess)
         confidence = "" if card.guess is None else f"{card.confidence:.2f}"
-        writer.writerow([card.uid, image, guess, confidence, _plain(card.why), ""])
+        writer.writerow([card.uid, image, guess, confidence, plain_cell(card.why), ""])
     return text.getvalue()
 
 
-def _plain(text: str) -> str:
+def plain_cell(text: str) -> str:
+    """Return text that a spreadsheet shows and does not run."""
     # A spreadsheet would run a cell that begins like a formula.
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 

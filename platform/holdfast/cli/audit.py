@@ -11,6 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from holdfast.annotation.csv_files import plain_cell
 from holdfast.cli.output import Result, count, facts, table
 from holdfast.cli.screen import Screen
 from holdfast.phases.audit_now import AuditNow, Row, audit_now, listing
@@ -161,5 +162,8 @@ def _sheet(rows: list[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows(dataclasses.astuple(row) for row in rows)
+    writer.writerows(
+        [plain_cell(cell) if isinstance(cell, str) else cell for cell in dataclasses.astuple(row)]
+        for row in rows
+    )
     return text.getvalue()
