@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,16 +74,22 @@ class _UidTable:
         import lance
 
         if not (self.path / "_versions").is_dir():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lance.write_dataset(rows.schema.empty_table(), str(self.path))
-            except OSError:
-                # Another writer created it in the meantime.
-                if not (self.path / "_versions").is_dir():
-                    raise
+            self._create(rows.schema)
         writer = lance.dataset(str(self.path))
         stats = writer.merge_insert("uid").when_not_matched_insert_all().execute(rows)
         return int(stats["num_inserted_rows"])
+
+    def _create(self, schema: pa.Schema) -> None:
+        """Make the empty table, unless another process has made it in the meantime."""
+        import lance
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # INVARIANT: one process at a time. Of two that create a table at once, Lance takes the
+        # second for one that overwrites it, with whatever the first has put in by then.
+        with self.path.with_suffix(".lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not (self.path / "_versions").is_dir():
+                lance.write_dataset(schema.empty_table(), str(self.path))
 
     def take(self, uids: Sequence[str]) -> tuple[pa.Table | None, NDArray[np.int64]]:
         """Rows of the distinct uids that are here, and for each uid its row or -1."""
