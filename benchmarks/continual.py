@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,9 +27,9 @@ from benchmarks.continual_tables import WIDTH, tables
 from benchmarks.measurement import Job, MeasurementError, Row, apart
 from benchmarks.methods import DEFAULT_METHODS, GROWTH_METHODS, METHODS, find_method
 from benchmarks.panels import PANELS, Panel, build_stream, find_panel
+from benchmarks.result_file import settings_of, write_result
 from benchmarks.sources import read_source
 from holdfast.errors import ConfigError, HoldfastError
-from holdfast.store.checkpoints import write_whole
 
 INTERRUPTED = 130
 
@@ -101,11 +100,7 @@ class _Result:
         self.rows: list[Row] = []
         self.failures: list[dict[str, Any]] = []
         self.throughput: list[dict[str, Any]] = []
-        self._settings = {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in vars(options).items()
-            if name != "json"
-        }
+        self._settings = settings_of(options)
         self._made_at = time.strftime("%Y-%m-%dT%H:%M:%S")
 
     def add(self, measured: tuple[Row | None, dict[str, Any] | None]) -> None:
@@ -117,8 +112,6 @@ class _Result:
         self.write()
 
     def write(self) -> None:
-        if self.path is None:
-            return
         result = {
             "benchmark": "continual",
             "made_at": self._made_at,
@@ -127,8 +120,7 @@ class _Result:
             "failures": self.failures,
             "throughput": self.throughput,
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, (json.dumps(result, indent=1) + "\n").encode())
+        write_result(self.path, result)
 
 
 def _measured(job: Job, screen: Console) -> tuple[Row | None, dict[str, Any] | None]:

@@ -14,12 +14,10 @@ anew after each row, so an interrupt loses nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +28,8 @@ from benchmarks.label_quality_inputs import Reviewed, make_input, read_input
 from benchmarks.label_quality_methods import METHODS, QualityJob
 from benchmarks.label_quality_tables import WIDTH, tables
 from benchmarks.measurement import MeasurementError, Row, apart
+from benchmarks.result_file import write_result
 from holdfast.errors import ConfigError, HoldfastError
-from holdfast.store.checkpoints import write_whole
 
 # What every child needs, imported once.
 PRELOADED = ("benchmarks.label_quality_methods", "cleanlab.filter", "sklearn.metrics")
@@ -75,8 +73,6 @@ def _rows(options: argparse.Namespace, screen: Console) -> Iterator[Row]:
     if not paths and options.scale is None:
         raise ConfigError("nothing to measure; name a file by --probs, --review or --scale")
     reviewed = {path for path in paths if isinstance(read_input(path), Reviewed)}
-    forkserver.set_forkserver_preload(list(PRELOADED))
-    forkserver.ensure_running()
     for path in paths:
         for method in METHODS:
             job = QualityJob(path=path, method=method, with_filters=path not in reviewed)
@@ -94,7 +90,7 @@ def _measured(job: QualityJob, name: str, screen: Console) -> Row:
     row: Row = {"input": name, "method": job.method}
     try:
         with screen.status(f"{name}  {job.method}"):
-            row |= apart(PLAY, job)  # type: ignore[arg-type]  # any job
+            row |= apart(PLAY, job, preload=PRELOADED)
     except MeasurementError as error:
         screen.print(f"{name}  {job.method}  failed: {error}", highlight=False, style="red")
         return row | {"reason": str(error)}
@@ -118,8 +114,6 @@ def _reviewed_files(folder: Path | None) -> list[Path]:
 
 
 def _write(options: argparse.Namespace, rows: list[Row], failures: list[Row]) -> None:
-    if options.json is None:
-        return
     result: dict[str, Any] = {
         "benchmark": "label_quality",
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%S"),
@@ -131,8 +125,7 @@ def _write(options: argparse.Namespace, rows: list[Row], failures: list[Row]) ->
         "rows": rows,
         "failures": failures,
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(options.json, (json.dumps(result, indent=1) + "\n").encode())
+    write_result(options.json, result)
 
 
 def size(text: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import multiprocessing
 import resource
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,6 +28,7 @@ from holdfast.evaluation.metrics import measure
 
 MEBI = 1 << 20
 WARM_UP_SAMPLES = 256
+PRELOADED = ("benchmarks.peers", "benchmarks.contender")
 Row = dict[str, Any]
 
 
@@ -56,13 +58,17 @@ class MeasurementError(HoldfastError):
     """A child process gave no row."""
 
 
-def apart(work: str, job: Job) -> Row:
+def apart(work: str, job: Any, *, preload: Sequence[str] = PRELOADED) -> Row:
     """Do a piece of work in a child process and return its row.
 
     Parameters
     ----------
     work : str
         A function of a job, `module:attribute`; only the child imports it.
+    job : object
+        What the function takes; it is pickled.
+    preload : sequence of str
+        Modules that children find imported. The first call of a process decides.
 
     Raises
     ------
@@ -72,7 +78,7 @@ def apart(work: str, job: Job) -> Row:
         If the work failed otherwise, or the child died.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.peers", "benchmarks.contender"])
+    context.set_forkserver_preload(list(preload))
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_child, args=(sender, work, job), daemon=True)
     child.start()
@@ -94,7 +100,7 @@ def apart(work: str, job: Job) -> Row:
     raise (ConfigError if outcome == "config" else MeasurementError)(value)
 
 
-def _child(sender: Connection, work: str, job: Job) -> None:
+def _child(sender: Connection, work: str, job: Any) -> None:
     # An interrupt is the parent's to handle; it ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -13,7 +13,6 @@ The JSON has one row per input, method and seed, and is written anew after each.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -31,10 +30,10 @@ from benchmarks.closed_loop import seed_list
 from benchmarks.continual import INTERRUPTED, name_list, whole_number
 from benchmarks.measurement import MeasurementError, Row, apart, peak_mb
 from benchmarks.probe_inputs import KINDS, draw, find_kind, read
+from benchmarks.result_file import settings_of, write_result
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.records import Floats, Ids
 from holdfast.seeds import generator
-from holdfast.store.checkpoints import write_whole
 
 METHODS = ("sklearn", "holdfast")
 FILES = "files"
@@ -111,7 +110,7 @@ def measure(options: argparse.Namespace, screen: Console) -> Iterator[Row]:
                     )
                     label = f"{name:<12}  seed {seed}  {method:<8}"
                     with screen.status(label):
-                        row = apart(f"{play.__module__}:play", job)  # type: ignore[arg-type]
+                        row = apart(f"{play.__module__}:play", job, preload=(play.__module__,))
                     row = {"input": name, "method": method, "seed": seed, **described, **row}
                     if peer is not None:
                         row["speedup"] = peer["seconds"] / row["seconds"]
@@ -224,16 +223,8 @@ def _prepare(folder: Path, name: str, seed: int, options: argparse.Namespace) ->
 
 
 def _write(options: argparse.Namespace, rows: list[Row]) -> None:
-    if options.json is None:
-        return
-    settings = {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in vars(options).items()
-        if name != "json"
-    }
-    result = {"benchmark": "probe", "settings": settings, "rows": rows}
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(options.json, (json.dumps(result, indent=1) + "\n").encode())
+    result = {"benchmark": "probe", "settings": settings_of(options), "rows": rows}
+    write_result(options.json, result)
 
 
 def table(rows: Sequence[Row]) -> Table:

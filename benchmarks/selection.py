@@ -18,11 +18,9 @@ images/<class>/* or <class>/*. A features.npy in it replaces the pixels.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +29,12 @@ from rich.console import Console
 from benchmarks.closed_loop import RECIPE
 from benchmarks.continual import INTERRUPTED, name_list, whole_number
 from benchmarks.measurement import MeasurementError, Row, apart
+from benchmarks.result_file import settings_of, write_result
 from benchmarks.selection_methods import METHODS, SEES_INSIDE_A_BATCH, find_method
 from benchmarks.selection_play import Job
 from benchmarks.selection_tables import WIDTH, add_labels_to_random, tables
 from benchmarks.selection_trial import ENCODERS, FEATURES_FILE, Setting, build_trial
 from holdfast.errors import ConfigError, HoldfastError
-from holdfast.store.checkpoints import write_whole
 
 AS_IT_IS = "none"  # in place of an imbalance
 SCALE_THREADS = 2
@@ -83,16 +81,10 @@ class _Result:
         self.rows: list[Row] = []
         self.failures: list[dict[str, Any]] = []
         self.notes: list[str] = []
-        self._settings = {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in vars(options).items()
-            if name != "json"
-        }
+        self._settings = settings_of(options)
         self._made_at = time.strftime("%Y-%m-%dT%H:%M:%S")
 
     def write(self) -> None:
-        if self.path is None:
-            return
         result = {
             "benchmark": "selection",
             "made_at": self._made_at,
@@ -101,8 +93,7 @@ class _Result:
             "rows": self.rows,
             "failures": self.failures,
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, (json.dumps(result, indent=1) + "\n").encode())
+        write_result(self.path, result)
 
 
 def _run(options: argparse.Namespace, result: _Result, screen: Console) -> None:
@@ -110,25 +101,23 @@ def _run(options: argparse.Namespace, result: _Result, screen: Console) -> None:
     modules = {find_method(name).partition(":")[0] for name in methods}
     setting = _setting(options)
     result.notes = _notes(setting, methods)
-    # `apart` would start a server that holds all that the continual benchmark needs.
-    forkserver.set_forkserver_preload([*PRELOADED, *sorted(modules)])
+    preload = (*PRELOADED, *sorted(modules))
     for seed in dict.fromkeys(options.seeds):
         with screen.status(f"seed {seed}: features"):
             trial = build_trial(setting, seed)
-        forkserver.ensure_running()
         for method in methods:
             job = Job(
                 trial=trial, method=method, recipe=options.recipe, threads=options.threads or 1
             )
-            _measure(job, result, screen)
+            _measure(job, result, screen, preload)
 
 
-def _measure(job: Job, result: _Result, screen: Console) -> None:
+def _measure(job: Job, result: _Result, screen: Console, preload: Sequence[str]) -> None:
     seed, method = job.trial.seed, job.method
     label = f"seed {seed:<4} {method:<15}"
     try:
         with screen.status(label):
-            row = apart("benchmarks.selection_play:play", job)
+            row = apart("benchmarks.selection_play:play", job, preload=preload)
     except MeasurementError as error:
         screen.print(f"{label}  failed: {error}", highlight=False, style="red")
         result.failures.append({"method": method, "seed": seed, "reason": str(error)})

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +109,9 @@ def run_scale(
             raise ConfigError(f"{name!r} cannot be timed alone; choose of {', '.join(CHOOSERS)}")
     if recipe is None:
         from benchmarks.closed_loop import RECIPE as recipe  # noqa: N811  a setting, not a name
-    forkserver.set_forkserver_preload([__name__])
     rows = []
     with tempfile.TemporaryDirectory(prefix="selection-scale-") as name:
         make_inputs(Path(name), samples, dim, classes)
-        forkserver.ensure_running()
         for method in names:
             job = ScaleJob(
                 folder=Path(name), method=method, pick=pick, recipe=recipe, threads=threads
@@ -129,7 +126,7 @@ def run_scale(
                 "inputs": "map" if mapped else "memory",
             }
             try:
-                row |= apart(f"{__name__}:play", job)  # type: ignore[arg-type]  # any job
+                row |= apart(f"{__name__}:play", job, preload=(__name__,))
             except MeasurementError as error:
                 row |= {"failed": str(error)}
             print(_line(row), flush=True)

@@ -67,8 +67,7 @@ def write_reviewed(path: Path) -> Path:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_quality, "apart", lambda _, job: play(job))
-    monkeypatch.setattr(label_quality.forkserver, "ensure_running", lambda: None)
+    monkeypatch.setattr(label_quality, "apart", lambda _, job, **__: play(job))
 
 
 @pytest.mark.usefixtures("in_this_process")

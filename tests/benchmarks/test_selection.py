@@ -413,7 +413,7 @@ def test_benchmark_keeps_its_rows_when_interrupted(tmp_path, monkeypatch, capsys
     out = tmp_path / "rows.json"
     rows = iter([played(blobs(), "random")])
 
-    def measured(*_: Any) -> Any:
+    def measured(*_: Any, **__: Any) -> Any:
         try:
             return next(rows)
         except StopIteration:
