@@ -2,16 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+LABEL_STUDIO := .label-studio/.ready
+# Where `make label-studio` listens, and whose images it may show: a name of the command line,
+# for PORT stands in many an environment.
+PORT = 8080
+FILES = .label-studio/files
 SEEDS ?= 0,1,2,3,4
 # Trust the certificates the machine trusts, as behind a company's proxy.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo test lint bench setup lock clean
+.PHONY: demo test lint bench label-studio setup lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo
 
-test: lint
+test: lint $(LABEL_STUDIO)
 	$(BIN)/python -m pytest
 
 lint: $(READY)
@@ -26,6 +31,9 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.closed_loop --data digits --seeds $(SEEDS) --json benchmarks/out/digits.json
 
+label-studio: $(LABEL_STUDIO)
+	@$(BIN)/python -m deployments.label_studio --port $(PORT) --files "$(FILES)"
+
 setup: $(READY)
 
 # uv installs what the lock names in seconds, where pip takes minutes.
@@ -38,9 +46,19 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@
 
+# It pins other versions than Holdfast, so it has an environment of its own.
+$(LABEL_STUDIO): deployments/label_studio/requirements.lock | $(READY)
+	@echo "Installing Label Studio into .label-studio (about a minute)"
+	@$(BIN)/python -m deployments.label_studio.install
+	@touch $@
+
 lock:
 	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --extra bench --no-header --quiet \
 		--output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --universal --python-version 3.11 --no-header --quiet \
+		--output-file deployments/label_studio/requirements.lock deployments/label_studio/requirements.in
 
+# What people said in Label Studio stays: .label-studio/data.
 clean:
 	rm -rf .venv build dist *.egg-info benchmarks/out
+	rm -rf .label-studio/env .label-studio/empty.sqlite3 $(LABEL_STUDIO)

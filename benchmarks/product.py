@@ -25,7 +25,7 @@ from holdfast.phases.scoring import champion_state
 from holdfast.phases.turn import Progress
 from holdfast.project import Project
 from holdfast.records import Ids
-from holdfast.store import labels, queries, samples
+from holdfast.store import answers, labels, samples
 from holdfast.store.rounds import PhaseRecord
 
 ARM = "holdfast"
@@ -111,7 +111,7 @@ class Product:
             table = labels.resolve(connection, labels.open_scope(connection), "train")
             names = labels.class_names(connection)
             rows = [position[uid] for uid in samples.uids_of(connection, table.sample_ids_n)]
-            num_answers = queries.num_answers(connection)
+            num_answers = answers.num_answers(connection)
         believed[rows] = np.array([place[name] for name in names], np.int64)[table.class_ids_n]
         return believed, num_answers
 

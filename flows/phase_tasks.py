@@ -9,7 +9,7 @@ How a flow run ends, and why that state:
                               here and fails when its pause runs out. The round stays open
                               in the ledger, and the next scheduled run looks again.
 `NothingToDo`       COMPLETED no round is open, or the open one is in its other half
-`Busy`              CANCELLED another process runs this project
+`Busy`              COMPLETED another process runs this project, and does what is to be done
 `Failed`            FAILED    an error; a TransientError only after its retries
 =================== ========= ============================================================
 """
@@ -27,7 +27,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
 from holdfast.errors import BusyError, PendingError, TransientError
@@ -96,7 +96,7 @@ def run_phases(config: str, phases: Sequence[str]) -> State[Any]:
     except PendingError as pending:
         return Completed(name=WAITING, message=str(pending), data=pending)
     except BusyError as busy:
-        return Cancelled(name=BUSY, message=str(busy), data=busy)
+        return Completed(name=BUSY, message=str(busy), data=busy)
     except Exception as error:
         # Returned, not raised: Prefect stores a raised error as a pickle.
         get_run_logger().exception("The run failed")

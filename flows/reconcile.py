@@ -25,6 +25,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
 
+from holdfast.processes import is_alive
+
 logger = logging.getLogger(__name__)
 
 PROJECT = "holdfast.project"
@@ -60,7 +62,7 @@ def _dead_runs(client: SyncPrefectClient, root: Path) -> list[FlowRun]:
         if run.labels.get(PROJECT) == str(root)
         # A process is known by its number on its own machine only.
         and run.labels.get(HOST) == socket.gethostname()
-        and not _is_alive(int(str(run.labels.get(PROCESS))))
+        and not is_alive(int(str(run.labels.get(PROCESS))))
     ]
 
 
@@ -75,13 +77,3 @@ def _end(client: SyncPrefectClient, run: FlowRun) -> None:
     for task in tasks:
         client.set_task_run_state(task.id, Crashed(message=message), force=True)
     client.set_flow_run_state(run.id, Crashed(message=message), force=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,4 +1,4 @@
-"""A tiny project: three colors to tell apart, and annotators who know them."""
+"""A tiny project, and a real Label Studio with people in it, for whoever asks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import holdfast  # noqa: F401  # first: it settles how many threads numpy loads 
 # isort: split
 import csv
 import hashlib
+import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from deployments.label_studio.accounts import Account, sign_up
+from deployments.label_studio.server import LabelStudioServer
 from PIL import Image
+from tests.label_studio.proxy import FaultProxy
 
 from holdfast.data.ingest import ingest
 from holdfast.project import Project
@@ -76,3 +80,30 @@ def tiny_project(ingested_project: Path, tmp_path: Path) -> Callable[[str], Path
         return Path(shutil.copytree(ingested_project, tmp_path / name))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+    """One server for the whole run, which shows images from `files` in its home."""
+    home = tmp_path_factory.mktemp("label-studio")
+    with LabelStudioServer(home, files=home / "files") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_annotator(label_studio: LabelStudioServer) -> Callable[[], Account]:
+    """Sign a further person up on the server."""
+    numbers = itertools.count(1)
+
+    def make() -> Account:
+        email = f"annotator-{next(numbers)}@example.com"
+        return sign_up(label_studio.url, label_studio.token, email)
+
+    return make
+
+
+@pytest.fixture
+def fault_proxy(label_studio: LabelStudioServer) -> Iterator[FaultProxy]:
+    """A proxy of this test alone before the server."""
+    with FaultProxy(label_studio.url) as proxy:
+        yield proxy

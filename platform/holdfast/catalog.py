@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CATALOG: dict[str, dict[str, str]] = {
     "annotation.oracle": {
         "csv": "holdfast.annotation.csv_files:CsvOracle",
+        "label-studio": "holdfast.annotation.label_studio:LabelStudioOracle",
         "simulated": "holdfast.annotation.simulated:SimulatedOracle",
     },
     "query.strategy": {

@@ -12,7 +12,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from holdfast.annotation.settings import AnnotationConfig
+from holdfast.annotation.settings import AnnotationConfig, WebConfig
 from holdfast.catalog import check, check_strategy, suggestion
 from holdfast.data.splits import DataConfig
 from holdfast.errors import ConfigError
@@ -57,6 +57,7 @@ class Config:
     audit: AuditConfig = dataclasses.field(default_factory=AuditConfig)
     query: QueryConfig = dataclasses.field(default_factory=QueryConfig)
     annotation: AnnotationConfig = dataclasses.field(default_factory=AnnotationConfig)
+    web: WebConfig = dataclasses.field(default_factory=WebConfig)
     agreement: AgreementConfig = dataclasses.field(default_factory=AgreementConfig)
     learning: LearningConfig = dataclasses.field(default_factory=LearningConfig)
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)

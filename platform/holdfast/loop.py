@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from holdfast.errors import BusyError, LedgerError
+from holdfast.errors import BusyError, LedgerError, PendingError
 from holdfast.failpoints import reach
 from holdfast.phases.pool import check_ready
 from holdfast.phases.turn import PhaseResult, Progress, Turn
@@ -33,8 +33,8 @@ _HOMES = {
     "audit": "audit",
     "query": "ask",
     "send": "ask",
-    "collect": "answers",
-    "consensus": "answers",
+    "collect": "collecting",
+    "consensus": "consensus",
     "snapshot": "learn",
     "learn": "learn",
     "evaluate": "judge",
@@ -137,6 +137,8 @@ def advance(project: Project, round_number: int, progress: Progress | None = Non
 
     Raises
     ------
+    PendingError
+        When the phase has to wait for something. What it could do is in the ledger.
     LedgerError
         When the round is finished already.
     """
@@ -151,6 +153,11 @@ def advance(project: Project, round_number: int, progress: Progress | None = Non
     result: PhaseResult = work(
         Turn(project=project, round_number=round_number, done=tuple(done), progress=progress)
     )
+    if result.pending is not None:
+        with project.ledger.write() as connection:
+            rounds.apply(connection, result.changes, round_number)
+            reach(f"{phase}:waiting")
+        raise result.pending
     record = PhaseRecord(
         round_number=round_number,
         step=len(done) + 1,
@@ -165,6 +172,30 @@ def advance(project: Project, round_number: int, progress: Progress | None = Non
         reach(f"{phase}:recording")
     reach(f"{phase}:recorded")
     return record
+
+
+def collect_now(project: Project) -> bool:
+    """Take in the answers that are there, if the open round waits for any; go no further.
+
+    Returns
+    -------
+    bool
+        Whether the round can go on.
+
+    Raises
+    ------
+    BusyError
+        When another process runs this project: it collects by itself, or the next run will.
+    """
+    with exclusive(project):
+        with project.ledger.read() as connection:
+            newest = rounds.newest(connection)
+        if newest is None or next_phase(project, newest.number) != "collect":
+            return newest is not None and newest.state == "open"
+        try:
+            return advance(project, newest.number).next_phase != "send"
+        except PendingError:
+            return False
 
 
 def rollback(project: Project, to_round: int, who: str) -> Promotion:

@@ -18,7 +18,10 @@ Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
 LabelKind = Literal["given", "annotation", "consensus", "withdrawn"]
-AskReason = Literal["uncertain", "suspect", "random", "disagreement"]
+AskReason = Literal["uncertain", "suspect", "random", "disagreement", "gold"]
+QuestionState = Literal["open", "sent", "answered", "disputed", "settled", "withdrawn"]
+# What an annotator may say instead of naming a class.
+NONE_OF_THESE, BAD_IMAGE, SKIPPED = "none of these", "bad image", "skipped"
 # The part of an item's score that says how little its group is like any known class.
 NEW_CLASS = "new_class"
 # Kinds of findings that doubt a label: what a person's answer settles. All others are about
@@ -115,10 +118,21 @@ class Answer:
     Attributes
     ----------
     label : str or None
-        Class name; None when the annotator could not tell.
+        Class name; None when the annotator named no class.
     external_id, updated_at : str
         With the oracle's name they identify the reply: an edited reply has a new
         `updated_at` and replaces the earlier one.
+    remark : str
+        `NONE_OF_THESE`, `BAD_IMAGE` or `SKIPPED` where no class was named for one of these
+        reasons, else empty: the annotator could not tell.
+    comment : str
+        What the annotator wrote beside it.
+    problem : str or None
+        Why the reply cannot count, for people; None for one that can.
+    seconds : float or None
+        How long the annotator took; None where nobody measured it.
+    answered_at : str or None
+        When it was given, UTC, ISO 8601; None where the oracle does not say.
     """
 
     sample_id: int
@@ -126,17 +140,48 @@ class Answer:
     annotator: str
     external_id: str
     updated_at: str
+    remark: str = ""
+    comment: str = ""
+    problem: str | None = None
+    seconds: float | None = None
+    answered_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedAnswer:
-    """An answer in the ledger: resolved to a class, or kept aside with a reason."""
+    """An answer in the ledger: resolved to a class, or kept aside with a reason.
+
+    Attributes
+    ----------
+    class_id : int or None
+        None where the answer names no class, cannot count or was taken back.
+    withdrawn : bool
+        The annotator took the answer back: it ends what `external_id` said before.
+    id : int or None
+        The ledger's own number; None before it is recorded.
+    """
 
     answer: Answer
     query_key: str
     oracle: str
     class_id: int | None
-    quarantine_reason: str | None = None
+    withdrawn: bool = False
+    id: int | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether this is an answer: neither taken back nor in quarantine."""
+        return not self.withdrawn and self.answer.problem is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuestionChange:
+    """Where a question stands from now on; `reason` says why it was withdrawn or disputed."""
+
+    query_key: str
+    sample_id: int
+    state: QuestionState
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -266,7 +311,19 @@ class Experience:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changes:
-    """Everything one phase adds to the ledger, written in one transaction."""
+    """Everything one phase adds to the ledger, written in one transaction.
+
+    Attributes
+    ----------
+    sent : (str, mapping of int to str) or None
+        Key of a query, and the oracle's own id of each question it took, by sample id.
+    oracle_state : (str, mapping) or None
+        Name of an oracle, and what it is to remember.
+    quarantined : mapping of int to str
+        Why, by sample id.
+    released : tuple of int
+        Samples that leave the quarantine.
+    """
 
     classes: tuple[str, ...] = ()
     label_events: tuple[LabelEvent, ...] = ()
@@ -274,6 +331,11 @@ class Changes:
     settlements: tuple[Settlement, ...] = ()
     query: Query | None = None
     answers: tuple[RecordedAnswer, ...] = ()
+    sent: tuple[str, Mapping[int, str | None]] | None = None
+    questions: tuple[QuestionChange, ...] = ()
+    oracle_state: tuple[str, Mapping[str, object]] | None = None
+    quarantined: Mapping[int, str] = field(default_factory=dict)
+    released: tuple[int, ...] = ()
     version: DatasetVersion | None = None
     model: ModelRecord | None = None
     metrics: tuple[str, dict[str, object]] | None = None

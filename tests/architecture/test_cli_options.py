@@ -7,10 +7,15 @@ from holdfast.cli.parser import build_parser
 COMMON = ["--config", "--debug", "--help", "--json"]
 PROMISED = {
     "init": ["DIR"],
-    "ingest": ["PATH"],
+    "ingest": ["PATH", "--project"],
     "audit": ["--top", "--kind", "--csv"],
     "query": ["--top"],
     "run": ["--no-prefect"],
+    "collect": [],
+    "queue": ["--top"],
+    "annotators": [],
+    "label-studio": ["--no-hooks"],
+    "web": [],
     "status": [],
     "report": ["--round"],
     "rollback": ["--to"],

@@ -16,7 +16,7 @@ from benchmarks.sources import Source, read_digits, read_folder
 from benchmarks.world import INITIAL_FRACTION, World, build
 from holdfast.errors import ConfigError
 from holdfast.project import Project
-from holdfast.store import queries, samples
+from holdfast.store import answers, samples
 
 KEYS = {
     *("arm", "seed", "round", "labels_used", "macro_f1", "balanced_accuracy"),
@@ -137,7 +137,7 @@ def test_product_keeps_groups_together_and_answers_by_votes(tmp_path, recipe):
             for ids in [samples.usable_ids(connection, side)]
         }
         sample_ids = samples.ids_of(connection, product.uids)
-        answers = [one for n in (1, 2) for one in queries.answers_of(connection, n)]
+        answers = [one for n in (1, 2) for one in answers.current_answers(connection, n)]
     assert rows["holdout"]
     assert sorted(rows["train"] + rows["holdout"]) == list(range(len(labels)))
     assert not set(groups[rows["train"]]) & set(groups[rows["holdout"]])

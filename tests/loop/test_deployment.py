@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from holdfast.loop import PHASES
+from holdfast.loop import PHASES, exclusive
 from holdfast.project import Project
 from holdfast.store import rounds
 
@@ -153,7 +153,7 @@ def service(tmp_path: Path, tiny_project: Callable[[str], Path]) -> Iterator[Ser
         service.stop()
 
 
-def test_scheduled_run_finishes_a_round_and_a_colliding_run_is_cancelled(
+def test_scheduled_run_finishes_a_round_and_one_that_meets_another_ends_as_busy(
     service: Service, tmp_path: Path
 ) -> None:
     deployments = {
@@ -162,34 +162,37 @@ def test_scheduled_run_finishes_a_round_and_a_colliding_run_is_cancelled(
     }
     assert {"closed-loop", "ask", "learn"} == set(deployments)
     for name, deployment in deployments.items():
-        assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
-        assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["parameters"] == {"config": service.environment["HOLDFAST_CONFIG"]}
         active = [schedule["active"] for schedule in deployment["schedules"]]
-        assert active == [name == "closed-loop"]
+        assert active == [name != "closed-loop"]
+        paused = {"paused": True}
+        service.request("PATCH", f"/deployments/{deployment['id']}", paused)
 
     service.start("worker", "start", "--pool", "holdfast")
+    config = Path(service.environment["HOLDFAST_CONFIG"])
+    identity = deployments["closed-loop"]["id"]
+    with Project.open(config) as project, exclusive(project):
+        meeting = service.request("POST", f"/deployments/{identity}/create_flow_run", {})
+
+        def ended() -> dict[str, Any] | None:
+            run: dict[str, Any] = service.request("GET", f"/flow_runs/{meeting['id']}")
+            return run if run["state_type"] not in ("SCHEDULED", "PENDING", "RUNNING") else None
+
+        met = wait_for("end of the run that met another", ended, ROUND_SECONDS)
+    assert (met["state_type"], met["state_name"]) == ("COMPLETED", "Busy")
+    service.request("PATCH", f"/deployments/{identity}", {"paused": False})
     # Only the first of these will run: the next is due long after the test's end.
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=40)
     every_hour = ("--interval", "3600", "--anchor-date", soon.isoformat())
     service.command(
         "deployment", "schedule", "create", CLOSED_LOOP, *every_hour, "--replace", "--accept-yes"
     )
-    identity = deployments["closed-loop"]["id"]
 
     def scheduled() -> dict[str, Any] | None:
         runs = [run for run in service.flow_runs() if run["auto_scheduled"]]
         return next((run for run in runs if run["state_type"] == "RUNNING"), None)
 
     first = wait_for("scheduled run", scheduled, ROUND_SECONDS)
-    second = service.request("POST", f"/deployments/{identity}/create_flow_run", {})
-
-    def cancelled() -> bool:
-        state = service.request("GET", f"/flow_runs/{second['id']}")["state_type"]
-        assert state in ("SCHEDULED", "PENDING", "CANCELLED"), state
-        return bool(state == "CANCELLED")
-
-    wait_for("cancellation", cancelled, ROUND_SECONDS)
 
     def finished() -> dict[str, Any] | None:
         run: dict[str, Any] = service.request("GET", f"/flow_runs/{first['id']}")
@@ -199,7 +202,6 @@ def test_scheduled_run_finishes_a_round_and_a_colliding_run_is_cancelled(
     run = wait_for("end of the round", finished, ROUND_SECONDS)
     log = (tmp_path / "worker.log").read_text()
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Completed"), log
-    config = Path(service.environment["HOLDFAST_CONFIG"])
     with Project.open(config) as project, project.ledger.read() as connection:
         newest = rounds.newest(connection)
         done = rounds.phases(connection, 1)

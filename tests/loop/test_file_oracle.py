@@ -6,11 +6,12 @@ import csv
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from holdfast.data import versions
 from holdfast.project import Project
-from holdfast.store import labels, models, samples
+from holdfast.store import answers, labels, models, samples
 
 
 def digest_of_labels(root: Path) -> tuple[str, str, str]:
@@ -169,13 +170,32 @@ def asked(person, shelf):
     return person
 
 
-def test_half_filled_sheet_waits_and_says_how_many_are_in(asked):
+def test_half_filled_sheet_waits_and_keeps_what_is_there(asked):
     before = asked.digest()
     asked.answer("round-1", lambda row, color: color if row < 4 else "")
     message = asked.fail("run", "--no-prefect", exit_code=75)
     assert "4 of 6 in" in message
     assert str(asked.sheet("round-1")) in message
-    assert asked.digest() == before
+    kept = asked.digest()
+    assert kept != before
+    assert asked.run()[0] == 75
+    assert asked.digest() == kept
+    asked.answer("round-1", lambda row, color: "" if row < 4 else color)
+    assert asked.run()[0] == 0
+
+
+def test_answer_changed_there_and_back_ends_as_it_began(asked):
+    def say(first: str) -> None:
+        asked.answer("round-1", lambda row, color: "" if row == 5 else color if row else first)
+        assert asked.run()[0] == 75
+
+    for first in ("red", "green", "red"):
+        say(first)
+    with Project.open(asked.root) as project, project.ledger.read() as connection:
+        current = answers.current_answers(connection, 1)
+        uids = samples.uids_of(connection, np.array([one.answer.sample_id for one in current]))
+    said = {uid: one.answer.label for uid, one in zip(uids, current, strict=True)}
+    assert said[asked.questions("round-1")[0]["uid"]] == "red"
 
 
 def test_enough_answers_let_the_round_go_on_without_the_rest(asked):

@@ -24,7 +24,7 @@ from holdfast.loop import PHASES, advance, next_phase, open_round, rollback, run
 from holdfast.phases.scoring import champion_state
 from holdfast.project import Project
 from holdfast.records import Changes, LabelEvent
-from holdfast.store import labels, models, queries, rounds
+from holdfast.store import answers, labels, models, queries, rounds
 from holdfast.store.rounds import PhaseRecord
 from holdfast.store.schema import answer, label_event, query_item
 
@@ -163,7 +163,7 @@ def test_surprising_answers_are_asked_again_within_the_budget(opened):
     assert len(rows_of(project, answer)) <= 6
     with project.ledger.read() as connection:
         first, *more = queries.queries_of(connection, 1)
-        replies = queries.answers_of(connection, 1)
+        replies = answers.current_answers(connection, 1)
     assert len(first.items) == 3
     assert {item.reason for one in more for item in one.items} == {"disagreement"}
     # Nobody is asked twice about the same sample.

@@ -7,12 +7,12 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.annotation.contact_sheet import render
-from holdfast.annotation.oracle import Card
+from holdfast.annotation.oracle import Card, Collected, Sent
 from holdfast.errors import AnswerError
 from holdfast.records import Answer, Query
 
@@ -64,7 +64,7 @@ class CsvOracle:
         self._read_uids = read_uids
         self._class_names = tuple(class_names)
 
-    def send(self, query: Query, cards: Sequence[Card]) -> None:
+    def send(self, query: Query, cards: Sequence[Card]) -> Sent:
         """Write the CSV and its contact sheet, unless they are there already."""
         self._folder.mkdir(parents=True, exist_ok=True)
         # INVARIANT: the CSV comes last and is never replaced. Somebody may have begun to
@@ -77,8 +77,9 @@ class CsvOracle:
             _write_once(page, text)
         if not sheet.exists():
             _write_once(sheet, _sheet(cards))
+        return Sent()
 
-    def collect(self, query: Query) -> tuple[Answer, ...]:
+    def collect(self, query: Query) -> Collected:
         """Return the rows answered so far, in the order of the query.
 
         An answer's `updated_at` is made of its content: collecting the same file twice
@@ -102,17 +103,24 @@ class CsvOracle:
                         f'"{line.label}" here but "{before.label}" in {before.path.name}, '
                         f"line {before.number}; keep one answer and clear the other"
                     )
-        return tuple(
-            Answer(
-                sample_id=sample_id,
-                label=None if lines[uid].label == CANNOT_TELL else lines[uid].label,
-                annotator=lines[uid].annotator,
-                external_id=f"{query.key}/{uid}",
-                updated_at=_fingerprint(lines[uid]),
-            )
-            for sample_id, uid in zip(sample_ids, uids, strict=True)
-            if uid in lines
+        written = (self._folder / f"{query.key}.csv").exists()
+        return Collected(
+            answers=tuple(
+                Answer(
+                    sample_id=sample_id,
+                    label=None if lines[uid].label == CANNOT_TELL else lines[uid].label,
+                    annotator=lines[uid].annotator,
+                    external_id=f"{query.key}/{uid}",
+                    updated_at=_fingerprint(lines[uid]),
+                )
+                for sample_id, uid in zip(sample_ids, uids, strict=True)
+                if uid in lines
+            ),
+            missing=() if written else tuple(sample_ids),
         )
+
+    def withdraw(self, external_ids: Mapping[int, str]) -> None:
+        """Do nothing: a file that people may have open stays as it is."""
 
     def where(self, query: Query) -> str:
         """Return the path of the CSV to fill in."""

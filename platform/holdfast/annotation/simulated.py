@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from holdfast.annotation.oracle import Card
+from holdfast.annotation.oracle import Card, Collected, Sent
 from holdfast.records import Answer, Query, QueryItem
 from holdfast.seeds import generator
 
@@ -45,7 +45,7 @@ class SimulatedOracle:
     >>> oracle = SimulatedOracle({7: "cat"})
     >>> query = Query(round_number=1, batch=1, items=(
     ...     QueryItem(sample_id=7, reason="random", score=0.0),))
-    >>> oracle.collect(query)[0].label
+    >>> oracle.collect(query).answers[0].label
     'cat'
     """
 
@@ -72,12 +72,16 @@ class SimulatedOracle:
         self._class_names = sorted(set(truth.values()) if class_names is None else class_names)
         self._votes = votes
 
-    def send(self, query: Query, cards: Sequence[Card]) -> None:
+    def send(self, query: Query, cards: Sequence[Card]) -> Sent:  # noqa: ARG002
         """Do nothing: nobody needs to be told."""
+        return Sent()
 
-    def collect(self, query: Query) -> tuple[Answer, ...]:
+    def collect(self, query: Query) -> Collected:
         """Answer every item of the query."""
-        return tuple(self._answer(query, item) for item in query.items)
+        return Collected(answers=tuple(self._answer(query, item) for item in query.items))
+
+    def withdraw(self, external_ids: Mapping[int, str]) -> None:
+        """Do nothing: nobody is waiting."""
 
     def where(self, query: Query) -> str:
         """Say that nothing is to be done."""

@@ -78,7 +78,16 @@ COMMANDS: dict[str, Command] = {
                 {
                     "metavar": "PATH",
                     "help": "a folder of class-named folders, a folder of unlabeled images, or a "
-                    "CSV file with the columns path,label[,group,split,annotator]",
+                    "CSV file with the columns path,label[,group,split,annotator]; "
+                    "`label-studio` takes in a project that exists there",
+                },
+            ),
+            Argument(
+                "--project",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "help": "with `label-studio`: the id of the project there",
                 },
             ),
         ),
@@ -134,6 +143,47 @@ COMMANDS: dict[str, Command] = {
                 {"action": "store_true", "help": "run the phases without a Prefect server"},
             ),
         ),
+    ),
+    "collect": Command(
+        "take in the answers that are there, and go no further",
+        "holdfast.cli.questions:collect",
+    ),
+    "queue": Command(
+        "show which questions wait for people, since when, and which answers cannot count",
+        "holdfast.cli.questions:queue",
+        (
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 20,
+                    "help": "questions shown in the terminal (default: 20)",
+                },
+            ),
+        ),
+    ),
+    "annotators": Command(
+        "report how well and how fast people answer",
+        "holdfast.cli.annotators:annotators",
+    ),
+    "label-studio": Command(
+        "make or adopt this project in Label Studio, and join the two",
+        "holdfast.cli.label_studio:label_studio",
+        (
+            Argument(
+                "--no-hooks",
+                {
+                    "action": "store_true",
+                    "help": "do not tell Label Studio about `holdfast web`: no live guesses, no "
+                    "hints",
+                },
+            ),
+        ),
+    ),
+    "web": Command(
+        "serve images, guesses and hints for Label Studio until Ctrl-C",
+        "holdfast.cli.web:web",
     ),
     "status": Command(
         "show samples, labels, the open round and the champion", "holdfast.cli.status:status"

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from holdfast.cli.output import Result, count, facts, table
 from holdfast.project import Project
-from holdfast.store import intake, labels, models, queries, rounds, samples
+from holdfast.store import answers, intake, labels, models, queries, rounds, samples
 
 _QUARANTINED_SHOWN = 5
 _QUARANTINED_LISTED = 1000
@@ -60,7 +60,7 @@ def _round(connection: Connection) -> dict[str, Any] | None:
     asked = {
         item.sample_id for q in queries.queries_of(connection, newest.number) for item in q.items
     }
-    answered = {one.answer.sample_id for one in queries.answers_of(connection, newest.number)}
+    answered = {one.answer.sample_id for one in answers.current_answers(connection, newest.number)}
     return {
         "number": newest.number,
         "state": newest.state,

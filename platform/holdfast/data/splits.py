@@ -32,6 +32,9 @@ class DataConfig:
     classes : tuple of str
         Classes known from the start, in the order of their ids. Others are added in
         the order in which labels name them.
+    retired : tuple of str
+        Classes no longer in use: annotators are not offered them, and an answer that names
+        one is set aside. What was learned about them stays.
     holdout_fraction : float
         Share of each class's labels kept for evaluation, in [0, 0.5]. A class gives
         none before training has 8.
@@ -40,6 +43,7 @@ class DataConfig:
     image_size: int = 32
     channels: int = 3
     classes: tuple[str, ...] = ()
+    retired: tuple[str, ...] = ()
     holdout_fraction: float = 0.1
 
     def __post_init__(self) -> None:
@@ -65,6 +69,11 @@ class DataConfig:
         if len(set(self.classes)) < len(self.classes):
             raise ConfigError(
                 f"data.classes names a class twice: {list(self.classes)}; remove one of them"
+            )
+        both = sorted(set(self.classes) & set(self.retired))
+        if both:
+            raise ConfigError(
+                f"data.retired and data.classes both name {both[0]!r}; remove it from one of them"
             )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from holdfast.annotation.oracle import Sent
 from holdfast.failpoints import reach
 from holdfast.phases.choosing import choose
 from holdfast.phases.oracles import cards_of, newest_query, open_oracle
 from holdfast.phases.turn import PhaseResult, Turn
 from holdfast.records import Changes, Query
-from holdfast.store import rounds
+from holdfast.store import questions, rounds
 
 
 def query(turn: Turn) -> PhaseResult:
@@ -41,9 +44,27 @@ def query(turn: Turn) -> PhaseResult:
 
 
 def send(turn: Turn) -> PhaseResult:
-    """Put the newest query before people; sending it again changes nothing."""
+    """Put the newest query before people; sending it again changes nothing.
+
+    Raises
+    ------
+    TransientError
+        When the oracle cannot be reached, or another process sends this query.
+    """
+    project = turn.project
     asked = newest_query(turn)
-    oracle = open_oracle(turn.project)
-    oracle.send(asked, cards_of(turn.project, asked))
+    with project.ledger.write() as connection:
+        left = set(questions.lease(connection, asked.key))
+    items = tuple(item for item in asked.items if item.sample_id in left)
+    part = replace(asked, items=items)
+    oracle = open_oracle(project)
+    sent = oracle.send(part, cards_of(project, part)) if items else Sent()
     reach("send:delivered")
-    return PhaseResult(outcome={"query": asked.key, "oracle": oracle.name})
+    external_ids = {item.sample_id: sent.external_ids.get(item.sample_id) for item in items}
+    return PhaseResult(
+        outcome={"query": asked.key, "oracle": oracle.name, "sent": len(items)},
+        changes=Changes(
+            sent=(asked.key, external_ids),
+            oracle_state=None if sent.state is None else (oracle.name, sent.state),
+        ),
+    )

@@ -14,6 +14,7 @@ from holdfast.errors import DayLimitError, PoolExhaustedError
 from holdfast.phases import scoring
 from holdfast.phases.audit import LABEL_ERROR
 from holdfast.phases.describe import PixelSpace
+from holdfast.phases.gold import gold_items, mixed_in
 from holdfast.phases.index import candidate_ids
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import Turn
@@ -82,20 +83,24 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
     budget = min(budget, len(pool.unlabeled_ids) + len(suspects))
     if not budget:
         raise PoolExhaustedError(config.query.budget, 0)
-    reserve = min(math.ceil(config.agreement.reserve_share * budget), budget - 1)
+    gold = gold_items(turn, pool, math.floor(config.agreement.gold_share * budget))
+    reserve = min(
+        math.ceil(config.agreement.reserve_share * budget), max(budget - len(gold) - 1, 0)
+    )
     candidates = _candidates(turn, pool)
     items = select(
         candidates,
         suspects,
         strategy=catalog.load_strategy(config.query.strategy),
-        config=replace(config.query, budget=budget),
+        config=replace(config.query, budget=budget - len(gold)),
         rng=turn.rng("query"),
         reserve=reserve,
         quotas=quotas_of(config.query, names, candidates.class_ids_k),
     )
     proposals = propose_new_classes(candidates, turn.rng("new classes"))
+    items = with_proposals(items, proposals, candidates)
     return Choice(
-        items=with_proposals(items, proposals, candidates),
+        items=mixed_in(items, gold, turn.rng("gold places")) if gold else items,
         budget=budget,
         reserve=reserve,
         advice=advise(turn, answers=budget, num_pool=len(pool.unlabeled_ids)),

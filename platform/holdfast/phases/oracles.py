@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from holdfast.errors import ConfigError
 from holdfast.phases.turn import Turn
 from holdfast.project import Project
 from holdfast.records import Ids, Query
-from holdfast.store import labels, queries, samples
+from holdfast.store import labels, models, queries, samples
 
+_LABEL_STUDIO = "holdfast.phases.label_studio"
 _TRUTH_COLUMNS = {"uid", "label"}
 
 
@@ -25,9 +27,13 @@ def open_oracle(project: Project) -> Oracle:
     Raises
     ------
     ConfigError
-        If the simulated oracle's file of known labels cannot be used.
+        If the simulated oracle's file of known labels, or the labeling server, cannot be used.
     """
     config = project.config
+    if config.annotation.oracle == "label-studio":
+        # Reached by name: the server's client takes a second to import.
+        opened: Oracle = importlib.import_module(_LABEL_STUDIO).open_label_studio(project)
+        return opened
     build = catalog.load("annotation.oracle", config.annotation.oracle)
     with project.ledger.read() as connection:
         names = labels.class_names(connection)
@@ -71,6 +77,8 @@ def cards_of(project: Project, query: Query) -> tuple[Card, ...]:
         sources = samples.sources_of(connection, ids)
         names = labels.class_names(connection)
         table = labels.resolve(connection, labels.open_scope(connection))
+        champion = models.champion(connection)
+    model = champion.champion[:12] if champion is not None else ""
     given = _labels_of(ids, table.sample_ids_n, table.class_ids_n)
     return tuple(
         Card(
@@ -82,6 +90,7 @@ def cards_of(project: Project, query: Query) -> tuple[Card, ...]:
             label=None if class_id < 0 else names[class_id],
             parts=item.parts,
             source=Path(source).name,
+            model="" if item.guess is None else model,
         )
         for item, uid, source, class_id in zip(
             query.items, uids, sources, given.tolist(), strict=True

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from holdfast.config import Config
 from holdfast.errors import ConfigError, PoolExhaustedError
 from holdfast.records import Ids, LabelTable
-from holdfast.store import labels, queries, samples
+from holdfast.store import answers, labels, samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Pool:
 def read_pool(connection: Connection) -> Pool:
     """Read the pool as it is now. Cost: linear in the number of samples."""
     labeled = labels.resolve(connection, labels.open_scope(connection))
-    refused = queries.unknown_ids(connection)
+    refused = answers.unknown_ids(connection)
     usable = samples.usable_ids(connection, "train")
     taken = np.union1d(labeled.sample_ids_n, refused)
     return Pool(np.setdiff1d(usable, taken, assume_unique=True), labeled, refused)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from holdfast.errors import PendingError
 from holdfast.project import Project
 from holdfast.records import Changes
 from holdfast.seeds import generator
@@ -57,11 +58,14 @@ class PhaseResult:
         JSON; kept in the ledger beside the phase.
     back_to : str or None
         An earlier phase to go on from.
+    pending : PendingError or None
+        What must happen first: the changes are kept, but the phase is not done.
     """
 
     outcome: Mapping[str, object]
     changes: Changes = field(default_factory=Changes)
     back_to: str | None = None
+    pending: PendingError | None = None
 
 
 def version_of(turn: Turn) -> StoredVersion:

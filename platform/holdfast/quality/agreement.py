@@ -41,11 +41,15 @@ class AgreementConfig:
         the model agrees with it, in [0.5, 1). Higher asks more people.
     reserve_share : float
         Share of a round's budget kept for second answers, in [0, 0.5].
+    gold_share : float
+        Share of a round's budget for questions whose answer is known, in [0, 0.3]: they say
+        how well each annotator answers.
     """
 
     max_answers: int = 1
     confidence: float = 0.95
     reserve_share: float = 0.0
+    gold_share: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_answers <= 9:
@@ -59,6 +63,10 @@ class AgreementConfig:
         if not 0.0 <= self.reserve_share <= 0.5:
             raise ConfigError(
                 f"agreement.reserve_share should lie between 0 and 0.5, not {self.reserve_share}"
+            )
+        if not 0.0 <= self.gold_share <= 0.3:
+            raise ConfigError(
+                f"agreement.gold_share should lie between 0 and 0.3, not {self.gold_share}"
             )
         if self.max_answers == 1 and self.reserve_share > 0.0:
             raise ConfigError(

@@ -9,9 +9,9 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from holdfast.records import LabelEvent, LabelTable
+from holdfast.records import Ids, LabelEvent, LabelTable
 from holdfast.store.ledger import now
-from holdfast.store.samples import Split, insert_new
+from holdfast.store.samples import Split, chunks, insert_new
 from holdfast.store.schema import class_, dataset_version, label_event, sample
 
 _VERIFIED = ("annotation", "consensus")
@@ -117,6 +117,46 @@ def resolve(connection: Connection, scope: Scope, split: Split | None = None) ->
     rows = connection.execute(statement).all()
     columns = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3)
     return LabelTable(columns[:, 0], columns[:, 1], columns[:, 2].astype(bool))
+
+
+def verified_at(connection: Connection, sample_ids_n: Ids) -> dict[int, str]:
+    """Return when people last confirmed the label of each sample for which they did."""
+    found: dict[int, str] = {}
+    for chunk in chunks(sample_ids_n.tolist()):
+        rows = connection.execute(
+            sa.select(label_event.c.sample_id, sa.func.max(label_event.c.created_at))
+            .where(label_event.c.sample_id.in_(chunk), label_event.c.kind.in_(_VERIFIED))
+            .group_by(label_event.c.sample_id)
+        )
+        found.update((sample_id, when) for sample_id, when in rows)
+    return found
+
+
+def given_of(connection: Connection, sample_ids_n: Ids) -> dict[int, int]:
+    """Return the class each sample was given with last, whatever was said since."""
+    found: dict[int, int] = {}
+    for chunk in chunks(sample_ids_n.tolist()):
+        rows = connection.execute(
+            sa.select(label_event.c.sample_id, label_event.c.class_id)
+            .where(label_event.c.sample_id.in_(chunk), label_event.c.kind == "given")
+            .order_by(label_event.c.id)
+        )
+        found.update((sample_id, class_id) for sample_id, class_id in rows)
+    return found
+
+
+def withdrawn_ids(connection: Connection, sample_ids_n: Ids) -> set[int]:
+    """Return those of some samples whose label was ever withdrawn."""
+    found: set[int] = set()
+    for chunk in chunks(sample_ids_n.tolist()):
+        found |= set(
+            connection.execute(
+                sa.select(label_event.c.sample_id)
+                .where(label_event.c.sample_id.in_(chunk), label_event.c.kind == "withdrawn")
+                .distinct()
+            ).scalars()
+        )
+    return found
 
 
 def add_classes(connection: Connection, names: Sequence[str]) -> list[str]:

@@ -1,14 +1,15 @@
-"""What was asked and what was answered."""
+"""What was asked."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from holdfast.records import Answer, Ids, Query, QueryItem, RecordedAnswer
-from holdfast.store.ledger import now
-from holdfast.store.schema import answer, query, query_item, round_phase
+from holdfast.records import Query, QueryItem
+from holdfast.store.samples import chunks
+from holdfast.store.schema import query, query_item, round_phase
 
 
 def add_query(connection: Connection, new: Query) -> None:
@@ -75,86 +76,15 @@ def asked_since(connection: Connection, moment: str) -> list[tuple[str, int]]:
     return [(when, number) for when, number in asked if number]
 
 
-def add_answers(connection: Connection, answers: tuple[RecordedAnswer, ...]) -> None:
-    """Record answers; one that is there already is an error of the caller's."""
-    if not answers:
-        return
-    stamp = now()
-    connection.execute(
-        sa.insert(answer),
-        [
-            {
-                "query_key": new.query_key,
-                "sample_id": new.answer.sample_id,
-                "oracle": new.oracle,
-                "external_id": new.answer.external_id,
-                "updated_at": new.answer.updated_at,
-                "annotator": new.answer.annotator,
-                "label": new.answer.label,
-                "class_id": new.class_id,
-                "state": _state(new),
-                "reason": new.quarantine_reason,
-                "created_at": stamp,
-            }
-            for new in answers
-        ],
-    )
-
-
-def answers_of(connection: Connection, round_number: int) -> list[RecordedAnswer]:
-    """Return every answer of a round, in the order of arrival."""
-    rows = connection.execute(
-        sa.select(answer)
-        .join(query, query.c.key == answer.c.query_key)
-        .where(query.c.round == round_number)
-        .order_by(answer.c.id)
-    )
-    return [
-        RecordedAnswer(
-            answer=Answer(
-                sample_id=row.sample_id,
-                label=row.label,
-                annotator=row.annotator,
-                external_id=row.external_id,
-                updated_at=row.updated_at,
-            ),
-            query_key=row.query_key,
-            oracle=row.oracle,
-            class_id=row.class_id,
-            quarantine_reason=row.reason,
+def newest_keys(connection: Connection, sample_ids: Sequence[int]) -> dict[int, str]:
+    """Return the key of the newest query about each sample that was ever asked about."""
+    found: dict[int, str] = {}
+    for chunk in chunks(sample_ids):
+        rows = connection.execute(
+            sa.select(query_item.c.sample_id, query.c.key)
+            .join(query, query.c.key == query_item.c.query_key)
+            .where(query_item.c.sample_id.in_(chunk))
+            .order_by(query.c.round, query.c.batch)
         )
-        for row in rows
-    ]
-
-
-def all_answers(connection: Connection) -> tuple[Ids, list[str], Ids]:
-    """Return sample ids, annotators and class ids of every usable answer."""
-    rows = connection.execute(
-        sa.select(answer.c.sample_id, answer.c.annotator, answer.c.class_id)
-        .where(answer.c.state == "ok")
-        .order_by(answer.c.id)
-    ).all()
-    return (
-        np.array([row[0] for row in rows], np.int64),
-        [row[1] for row in rows],
-        np.array([row[2] for row in rows], np.int64),
-    )
-
-
-def num_answers(connection: Connection) -> int:
-    """Return how many answers are in, those of quarantine included."""
-    return int(connection.scalar(sa.select(sa.func.count()).select_from(answer)) or 0)
-
-
-def unknown_ids(connection: Connection) -> Ids:
-    """Return the samples about which somebody said that they cannot tell."""
-    rows = connection.execute(
-        sa.select(answer.c.sample_id).where(answer.c.state == "unknown").distinct()
-    )
-    return np.sort(np.fromiter(rows.scalars(), dtype=np.int64))
-
-
-def _state(new: RecordedAnswer) -> str:
-    if new.quarantine_reason is not None:
-        return "quarantined"
-    return "unknown" if new.class_id is None else "ok"
+        found.update((sample_id, key) for sample_id, key in rows)
+    return found

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from holdfast.errors import LedgerError
 from holdfast.records import LABEL_FINDINGS, Changes, Finding, Ids, Settlement
-from holdfast.store import labels, models, queries
+from holdfast.store import answers, labels, models, queries, questions, samples
 from holdfast.store.ledger import now
 from holdfast.store.schema import finding, round_, round_phase
 
@@ -92,21 +92,38 @@ def phases(connection: Connection, round_number: int) -> list[PhaseRecord]:
     ]
 
 
-def record(connection: Connection, done: PhaseRecord, changes: Changes) -> None:
-    """Write a finished phase and everything it changed; the caller holds the transaction.
+def outcome_before(connection: Connection, round_number: int, phase: str) -> Mapping[str, object]:
+    """Return what a phase recorded last before a round, empty if it never ran."""
+    row = connection.execute(
+        sa.select(round_phase.c.outcome)
+        .where(round_phase.c.round < round_number, round_phase.c.phase == phase)
+        .order_by(round_phase.c.round.desc(), round_phase.c.step.desc())
+        .limit(1)
+    ).first()
+    return {} if row is None else dict(row.outcome)
 
-    Raises
-    ------
-    LedgerError
-        If another process recorded the same step first: nothing is written then.
-    """
+
+def apply(connection: Connection, changes: Changes, round_number: int) -> None:
+    """Write what a phase changed; the caller holds the transaction."""
     labels.add_classes(connection, changes.classes)
-    labels.append(connection, changes.label_events, done.round_number)
-    add_findings(connection, changes.findings, done.round_number)
-    _settle(connection, changes.settlements, done.round_number)
+    labels.append(connection, changes.label_events, round_number)
+    add_findings(connection, changes.findings, round_number)
+    _settle(connection, changes.settlements, round_number)
+    samples.set_aside(connection, changes.quarantined)
+    samples.release(connection, changes.released)
     if changes.query is not None:
         queries.add_query(connection, changes.query)
-    queries.add_answers(connection, changes.answers)
+        questions.open_questions(connection, changes.query)
+    if changes.sent is not None:
+        questions.mark_sent(connection, *changes.sent)
+    answers.add(connection, changes.answers)
+    questions.mark_answered(
+        connection,
+        [(one.query_key, one.answer.sample_id) for one in changes.answers if one.counts],
+    )
+    questions.change(connection, changes.questions)
+    if changes.oracle_state is not None:
+        questions.remember(connection, *changes.oracle_state)
     if changes.version is not None:
         models.add_version(connection, changes.version)
     if changes.model is not None:
@@ -115,6 +132,17 @@ def record(connection: Connection, done: PhaseRecord, changes: Changes) -> None:
         models.set_metrics(connection, *changes.metrics)
     if changes.promotion is not None:
         models.promote(connection, changes.promotion)
+
+
+def record(connection: Connection, done: PhaseRecord, changes: Changes) -> None:
+    """Write a finished phase and everything it changed; the caller holds the transaction.
+
+    Raises
+    ------
+    LedgerError
+        If another process recorded the same step first: nothing is written then.
+    """
+    apply(connection, changes, done.round_number)
     try:
         connection.execute(
             sa.insert(round_phase),

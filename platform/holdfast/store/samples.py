@@ -63,7 +63,7 @@ def insert_new(connection: Connection, table: sa.Table) -> sa.Insert:
 def ids_of(connection: Connection, uids: Sequence[str]) -> dict[str, int]:
     """Return the sample ids of the uids the ledger knows."""
     found: dict[str, int] = {}
-    for chunk in _chunks(uids):
+    for chunk in chunks(uids):
         rows = connection.execute(
             sa.select(sample.c.uid, sample.c.id).where(sample.c.uid.in_(chunk))
         )
@@ -108,6 +108,18 @@ def usable_ids(connection: Connection, split: Split) -> Ids:
     return np.fromiter(rows.scalars(), dtype=np.int64)
 
 
+def usable_among(connection: Connection, sample_ids_n: Ids) -> Ids:
+    """Return those of some samples that are not in quarantine, ascending."""
+    found = _column(connection, sample.c.state, sample_ids_n)
+    return np.array(sorted(i for i, state in found.items() if state == "ok"), np.int64)
+
+
+def reasons_of(connection: Connection, sample_ids_n: Ids) -> dict[int, str]:
+    """Return why samples are in quarantine, for those of some samples that are."""
+    found = _column(connection, sample.c.reason, sample_ids_n)
+    return {i: str(reason) for i, reason in found.items() if reason is not None}
+
+
 def counts(connection: Connection) -> Mapping[str, int]:
     """Return the number of samples: `train`, `holdout`, `quarantined`."""
     rows = connection.execute(
@@ -122,16 +134,36 @@ def counts(connection: Connection) -> Mapping[str, int]:
     }
 
 
+def set_aside(connection: Connection, reasons: Mapping[int, str]) -> None:
+    """Put samples into quarantine, each with its reason."""
+    if reasons:
+        connection.execute(
+            sa.update(sample)
+            .where(sample.c.id == sa.bindparam("one"))
+            .values(state="quarantined", reason=sa.bindparam("why")),
+            [{"one": sample_id, "why": reason} for sample_id, reason in reasons.items()],
+        )
+
+
+def release(connection: Connection, sample_ids: Sequence[int]) -> None:
+    """Take samples out of quarantine."""
+    for chunk in chunks(sample_ids):
+        connection.execute(
+            sa.update(sample).where(sample.c.id.in_(chunk)).values(state="ok", reason=None)
+        )
+
+
 def _column(
     connection: Connection, column: sa.Column[object], sample_ids_n: Ids
 ) -> dict[int, object]:
     found: dict[int, object] = {}
-    for chunk in _chunks(sample_ids_n.tolist()):
+    for chunk in chunks(sample_ids_n.tolist()):
         rows = connection.execute(sa.select(sample.c.id, column).where(sample.c.id.in_(chunk)))
         found.update((sample_id, value) for sample_id, value in rows)
     return found
 
 
-def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
+def chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
+    """Cut values into parts that one statement takes."""
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]

@@ -1,7 +1,7 @@
 """The ledger's tables.
 
-`label_event`, `answer`, `round_phase` and `promotion` are append-only. Times are UTC,
-ISO 8601, and take no part in the ledger's digest.
+`label_event`, `answer`, `round_phase` and `promotion` are append-only. Times are UTC, ISO 8601.
+Times, and ids that other systems gave, take no part in the ledger's digest.
 """
 
 from __future__ import annotations
@@ -142,6 +142,39 @@ query_item = Table(
     Index("ix_query_item_sample_id", "sample_id"),
 )
 
+# Where the question of a query item stands. What was asked, and why, never changes.
+question = Table(
+    "question",
+    metadata,
+    Column("query_key", ForeignKey("query.key"), primary_key=True),
+    Column("sample_id", ForeignKey("sample.id"), primary_key=True),
+    Column("state", String, nullable=False),
+    Column("priority", Float, nullable=False),  # higher: sent first
+    Column("reason", String),  # why it was withdrawn, or is disputed
+    Column("external_id", String),  # the oracle's own id
+    Column("lease_owner", String),
+    Column("lease_until", String),
+    Column("opened_at", String, nullable=False),
+    Column("sent_at", String),
+    Column("answered_at", String),
+    Column("closed_at", String),
+    CheckConstraint(
+        "state IN ('open', 'sent', 'answered', 'disputed', 'settled', 'withdrawn')",
+        name="state",
+    ),
+    Index("ix_question_state", "state"),
+    Index("ix_question_sample_id", "sample_id"),
+)
+
+# What an oracle is to remember: its project, its watermark.
+oracle_state = Table(
+    "oracle_state",
+    metadata,
+    Column("oracle", String, primary_key=True),
+    Column("state", JSON, nullable=False),
+)
+
+# Of rows with one external id the newest holds.
 answer = Table(
     "answer",
     metadata,
@@ -154,10 +187,14 @@ answer = Table(
     Column("annotator", String, nullable=False),
     Column("label", String),
     Column("class_id", ForeignKey("class.id")),
-    Column("state", String, nullable=False),  # ok | unknown | quarantined
-    Column("reason", String),
+    Column("state", String, nullable=False),
+    Column("reason", String),  # why it is in quarantine
+    Column("remark", String, nullable=False, server_default=""),
+    Column("comment", String, nullable=False, server_default=""),
+    Column("seconds", Float),
+    Column("answered_at", String),
     Column("created_at", String, nullable=False),
-    CheckConstraint("state IN ('ok', 'unknown', 'quarantined')", name="state"),
+    CheckConstraint("state IN ('ok', 'unknown', 'quarantined', 'withdrawn')", name="state"),
     UniqueConstraint("oracle", "external_id", "updated_at", name="uq_answer_identity"),
     Index("ix_answer_query_key", "query_key"),
     Index("ix_answer_sample_id", "sample_id"),

@@ -46,7 +46,7 @@ def sheet(oracle, tmp_path):
 
 
 def _labels(oracle, query=None):
-    return {a.sample_id: a.label for a in oracle.collect(query or _query())}
+    return {a.sample_id: a.label for a in oracle.collect(query or _query()).answers}
 
 
 def _fill(path, labels, to=None):
@@ -90,7 +90,7 @@ def test_send_text_like_a_formula_is_defused(oracle, tmp_path):
 
 
 def test_collect_before_sending_finds_nothing(oracle):
-    assert oracle.collect(_query()) == ()
+    assert oracle.collect(_query()).answers == ()
 
 
 def test_collect_reads_answers_and_skips_blank_rows(oracle, sheet):
@@ -126,10 +126,10 @@ def test_collect_leaves_other_rounds_and_batches_alone(oracle, sheet, name):
 
 def test_collect_twice_gives_identical_answers_and_a_correction_a_new_one(oracle, sheet):
     _fill(sheet, ["cat", "", ""])
-    first = oracle.collect(_query())
-    assert oracle.collect(_query()) == first
+    first = oracle.collect(_query()).answers
+    assert oracle.collect(_query()).answers == first
     _fill(sheet, ["dog", "", ""])
-    second = oracle.collect(_query())
+    second = oracle.collect(_query()).answers
     assert second[0].external_id == first[0].external_id
     assert second[0].updated_at != first[0].updated_at
 
@@ -149,7 +149,7 @@ def test_collect_two_different_answers_name_both_places(oracle, sheet):
 
 def test_collect_annotator_column_says_who(oracle, sheet):
     sheet.write_text(f"uid,annotator,label\n{UIDS[4]},anna,cat\n{UIDS[7]},,dog\n")
-    assert [a.annotator for a in oracle.collect(_query())] == ["anna", "file"]
+    assert [a.annotator for a in oracle.collect(_query()).answers] == ["anna", "file"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Label Studio beside Holdfast: installed apart, started on loopback, for people and for tests."""

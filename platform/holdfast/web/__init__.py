@@ -1,0 +1,1 @@
+"""What Label Studio and annotators' browsers read from Holdfast over HTTP."""
