@@ -32,7 +32,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.closed_loop --data digits --seeds $(SEEDS) --json benchmarks/out/digits.json
 
 label-studio: $(LABEL_STUDIO)
-	@$(BIN)/python -m deployments.label_studio --port $(PORT) --files "$(FILES)"
+	@exec $(BIN)/python -m deployments.label_studio --port $(PORT) --files "$(FILES)"
 
 setup: $(READY)
 

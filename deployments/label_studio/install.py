@@ -76,7 +76,11 @@ def environment(data: Path, files: Path | None = None) -> dict[str, str]:
 
 def _run(*command: Path | str, environment: dict[str, str] | None = None) -> None:
     done = subprocess.run(  # noqa: S603
-        list(map(str, command)), env=environment, text=True, capture_output=True
+        list(map(str, command)),
+        # As in the Makefile: trust the certificates that the machine trusts.
+        env=environment or {"UV_SYSTEM_CERTS": "1", **os.environ},
+        text=True,
+        capture_output=True,
     )
     if done.returncode:
         tail = " ".join(done.stderr.split())[-500:]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
 import shutil
 import signal
@@ -12,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.faults.killing import end_of, play, undo
 
-from holdfast import failpoints
-from holdfast.loop import PHASES, rollback, run_round
+from holdfast.loop import PHASES
 from holdfast.project import Project
 from holdfast.store.schema import answer, model, promotion, query
 
@@ -35,50 +33,12 @@ OF_A_ROUND = [
 OF_INGEST = ["ingest:images", "ingest:ledger"]
 # Tested where they belong: tests/loop/test_cross_fit.py.
 OF_FOLDS = ["cross-fit:fold-{fold}"]
-
-# Torch must not be used before a fork, so the processes to kill come from a server that
-# has imported everything and run nothing.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        "holdfast.annotation.csv_files",
-        "holdfast.annotation.simulated",
-        "holdfast.learning.teaching",
-        "holdfast.loop",
-        "holdfast.phases.answers",
-        "holdfast.phases.ask",
-        "holdfast.phases.judge",
-        "holdfast.phases.learn",
-        "holdfast.quality.image_issues",
-        "holdfast.query.uncertainty",
-        "pytest",
-        "sklearn.linear_model",
-    ]
-)
-
-
-def play(root: Path, rounds: int, failpoint: str | None) -> None:
-    if failpoint is not None:
-        os.environ[failpoints.VARIABLE] = failpoint
-    with Project.open(root) as project:
-        for _ in range(rounds):
-            run_round(project)
-
-
-def undo(root: Path, failpoint: str | None) -> None:
-    if failpoint is not None:
-        os.environ[failpoints.VARIABLE] = failpoint
-    with Project.open(root) as project:
-        rollback(project, 1, "test")
-
-
-def in_process(work: Callable[..., None], *arguments: object) -> int | None:
-    # By file, not by name: Avalanche installs a package `tests`, which hides this folder.
-    call = f"import runpy; runpy.run_path({__file__!r})[{work.__name__!r}](*arguments)"
-    process = FORKS.Process(target=exec, args=(call, {"arguments": arguments}))
-    process.start()
-    process.join(timeout=300)
-    return process.exitcode
+# Tested where they belong: tests/label_studio/.
+OF_LABEL_STUDIO = [
+    "collect:withdrawn",
+    "label-studio:{name}",
+    "label-studio:{name}-done",
+]
 
 
 def digest(root: Path) -> str:
@@ -105,7 +65,7 @@ def two_rounds(ingested_project: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def _played(source: Path, target: Path, rounds: int) -> Path:
     shutil.copytree(source, target)
-    assert in_process(play, target, rounds, None) == 0
+    assert end_of(play, target, rounds) == 0
     return target
 
 
@@ -116,7 +76,7 @@ def test_failpoints_of_the_code_are_all_tested() -> None:
     named = {name for name in named if "{phase}" not in name}
     assert "learn:step-{update.done}" in named
     named = named - {"learn:step-{update.done}"} | set(STEPS)
-    assert named == {*INSIDE, *OF_INGEST, *OF_FOLDS, "rollback:version"}
+    assert named == {*INSIDE, *OF_INGEST, *OF_FOLDS, *OF_LABEL_STUDIO, "rollback:version"}
 
 
 @pytest.mark.slow
@@ -125,8 +85,8 @@ def test_round_killed_anywhere_ends_like_an_undisturbed_one(
     failpoint: str, tiny_project: Callable[[], Path], one_round: Path
 ) -> None:
     root = tiny_project()
-    assert in_process(play, root, 1, failpoint) == -signal.SIGKILL
-    assert in_process(play, root, 1, None) == 0
+    assert end_of(play, root, 1, failpoint=failpoint) == -signal.SIGKILL
+    assert end_of(play, root, 1) == 0
     assert digest(root) == digest(one_round)
     for table in (query, answer, model, promotion):
         assert count(root, table) == count(one_round, table)
@@ -137,8 +97,8 @@ def test_round_killed_after_its_last_phase_is_finished(
     tiny_project: Callable[[], Path], two_rounds: Path
 ) -> None:
     root = tiny_project()
-    assert in_process(play, root, 1, FINISHED) == -signal.SIGKILL
-    assert in_process(play, root, 1, None) == 0
+    assert end_of(play, root, 1, failpoint=FINISHED) == -signal.SIGKILL
+    assert end_of(play, root, 1) == 0
     assert digest(root) == digest(two_rounds)
 
 
@@ -150,9 +110,9 @@ def test_later_round_killed_ends_like_an_undisturbed_one(
     failpoint: str, tiny_project: Callable[[], Path], two_rounds: Path
 ) -> None:
     root = tiny_project()
-    assert in_process(play, root, 1, None) == 0
-    assert in_process(play, root, 1, failpoint) == -signal.SIGKILL
-    assert in_process(play, root, 1, None) == 0
+    assert end_of(play, root, 1) == 0
+    assert end_of(play, root, 1, failpoint=failpoint) == -signal.SIGKILL
+    assert end_of(play, root, 1) == 0
     assert digest(root) == digest(two_rounds)
 
 
@@ -161,11 +121,11 @@ def test_rollback_killed_halfway_leaves_the_champion_and_can_be_done_again(
     tiny_project: Callable[[], Path],
 ) -> None:
     root = tiny_project()
-    assert in_process(play, root, 2, None) == 0
+    assert end_of(play, root, 2) == 0
     before = digest(root)
-    assert in_process(undo, root, "rollback:version") == -signal.SIGKILL
+    assert end_of(undo, root, failpoint="rollback:version") == -signal.SIGKILL
     assert digest(root) == before
-    assert in_process(undo, root, None) == 0
+    assert end_of(undo, root) == 0
     assert digest(root) != before
 
 
@@ -178,13 +138,13 @@ def test_files_for_people_are_written_once(
     config = (root / "holdfast.toml").read_text()
     config = config.replace('oracle = "simulated"\ntruth = "truth.csv"', 'oracle = "csv"')
     (root / "holdfast.toml").write_text(config)
-    assert in_process(play, root, 1, failpoint) == -signal.SIGKILL
+    assert end_of(play, root, 1, failpoint=failpoint) == -signal.SIGKILL
     sheet = root / "queries" / "round-1.csv"
     begun = sheet.exists()
     if begun:
         sheet.write_text(sheet.read_text() + "\n")  # somebody has it open
         text = sheet.read_text()
-    assert in_process(play, root, 1, None) == 1  # AnnotationsPendingError
+    assert end_of(play, root, 1) == 1  # AnnotationsPendingError
     assert sheet.exists()
     assert not begun or sheet.read_text() == text
     assert [path.name for path in sheet.parent.glob("*.csv")] == ["round-1.csv"]

@@ -6,9 +6,9 @@ What it repeats of the real server, each asserted on both by
 - Nothing is ever deduplicated: not projects, tasks, annotations or predictions.
 - An import gives the highest task id there is plus one, so that the id of a deleted newest
   task is given again. Everything else is numbered upward for ever.
-- Predictions are not checked: unknown labels, controls and scores come back as they went
-  in. A prediction that is no prediction at all makes the import answer 500, after its tasks
-  were kept and all its predictions lost.
+- Predictions imported with their tasks are not checked: unknown labels, controls and scores
+  come back as they went in. A prediction that is no prediction at all makes the import
+  answer 500, after its tasks were kept and all its predictions lost.
 - Annotations are not checked, and one person may give several; a skip is one, too.
 - `query` of a task list counts as a JSON string only. A page past the end is a 404. Page
   sizes that are no positive number mean 100. Times to filter by need a fraction of a second.
@@ -18,19 +18,25 @@ What it repeats of the real server, each asserted on both by
   different people as `overlap` answered, skips left out. It can also be set.
 - A choice in use may be dropped from the labeling interface; a control may not, unless a
   deletion has left just one annotation in the project.
+- Predictions imported by themselves are checked: those that do not fit the labeling interface
+  vanish with status 201. They change neither `updated_at` nor the project's model version.
+- An action on an empty list of tasks is an action on all tasks.
 - The label stream shows predictions of the project's `model_version` only, which the first
   import sets and later ones leave alone.
 
-What the fake does not do as the real server does is refused with status 501. Faults on the
-way to it (lost responses, 500, 429, time-outs, things that happen between two requests) are
-made by putting `tests.label_studio.proxy.FaultProxy` before it, as before the real one.
+ML backends are registered, but never asked to guess. What the fake does not do as the real
+server does is refused with status 501. Faults on the way to it (lost responses, 500, 429,
+time-outs, things that happen between two requests) are made by putting
+`tests.label_studio.proxy.FaultProxy` before it, as before the real one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,6 +66,16 @@ class Logged:
     status: int
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    # As many as come at once.
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class FakeLabelStudio:
     """A server that answers inside a `with` block.
 
@@ -84,8 +100,7 @@ class FakeLabelStudio:
         self._lock = threading.RLock()
         self._open: set[socket.socket] = set()
         self.token = self.add_user(EMAIL).token
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Listener(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -105,7 +120,8 @@ class FakeLabelStudio:
         self._server.server_close()
         with self._lock:
             for connection in self._open:
-                connection.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     def add_user(self, email: str) -> User:
@@ -189,6 +205,10 @@ class FakeLabelStudio:
                 self.end_headers()
                 self.wfile.write(content)
                 self.wfile.flush()
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                # Clients measure by this how far the clock of the rows is from theirs.
+                return super().date_time_string(timestamp or fake.state.clock().timestamp())
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from tests.label_studio.fake_interface import RefusalError, invalid
-from tests.label_studio.fake_requests import Call, Reply
+from tests.label_studio.fake_requests import PAGE_404, Call, Reply
 from tests.label_studio.fake_state import State
 from tests.label_studio.fake_views import moment, project_view
 
@@ -121,54 +121,105 @@ def _check_actions(fields: dict[str, Any]) -> None:
 
 
 def list_backends(call: Call) -> Reply:
-    """Return the ML backends of a project, or all."""
+    """Return the ML backends of a project, or all, each asked how it is."""
     project = call.request.params.get("project")
-    rows = call.state.backends.values()
-    return Reply(200, [row for row in rows if project is None or str(row["project"]) == project])
+    rows = [
+        row
+        for row in call.state.backends.values()
+        if project is None or str(row["project"]) == project
+    ]
+    for row in rows:
+        try:
+            _set_up(call, row, row)
+        except RefusalError:
+            row["state"], row["readable_state"] = "ER", "Error"
+    return Reply(200, [_shown(row) for row in rows])
 
 
 def create_backend(call: Call) -> Reply:
-    """Add an ML backend that answers `/health` and `/setup`."""
+    """Add an ML backend that answers `/health` and `/setup`. The fake never asks it to guess."""
     fields = call.request.fields()
+    if "project" not in fields:
+        raise invalid("project", "This field is required.")
     project = call.state.project(int(fields["project"]))
-    owner = call.state.users[project.created_by]
-    url = str(fields["url"]).rstrip("/")
+    now = moment(call.state.clock())
+    row = {
+        "id": 0,
+        "is_interactive": False,
+        "error_message": None,
+        "title": "",
+        "auth_method": "NONE",
+        "basic_auth_user": "",
+        "basic_auth_pass": "",
+        "description": "",
+        "extra_params": None,
+        "timeout": 100.0,
+        "created_at": now,
+        "updated_at": now,
+        "auto_update": True,
+        **fields,
+        "project": project.id,
+    }
+    _set_up(call, row, row)
+    row["id"] = call.state.next_id("backend")
+    call.state.backends[row["id"]] = row
+    if not project.settings["model_version"]:
+        project.settings["model_version"] = row["title"]
+    return Reply(201, _shown(row))
+
+
+def patch_backend(call: Call, backend_id: int) -> Reply:
+    """Change an ML backend; it is asked how it is with the credentials sent along, or none."""
+    row, fields = _backend(call, backend_id), call.request.fields()
+    if row is None:
+        return PAGE_404
+    _set_up(call, row, {"url": row["url"], **fields})
+    row.update({name: value for name, value in fields.items() if name in row and name != "id"})
+    return Reply(200, _shown(row))
+
+
+def delete_backend(call: Call, backend_id: int) -> Reply:
+    """Delete an ML backend."""
+    if _backend(call, backend_id) is None:
+        return PAGE_404
+    del call.state.backends[backend_id]
+    return Reply(204)
+
+
+def _backend(call: Call, backend_id: int) -> dict[str, Any] | None:
+    return call.state.backends.get(backend_id)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in row.items() if name != "basic_auth_pass"}
+    return shown | {"basic_auth_pass_is_set": bool(row["basic_auth_pass"])}
+
+
+def _set_up(call: Call, row: dict[str, Any], access: dict[str, Any]) -> None:
+    project = call.state.project(row["project"])
+    url = str(access["url"]).rstrip("/")
     setup = {
         "project": f"{project.id}.{int(project.created_at.timestamp())}",
         "schema": project.settings["label_config"],
         "hostname": call.request.url,
-        "access_token": owner.token,
-        "extra_params": fields.get("extra_params"),
+        "access_token": call.state.users[project.created_by].token,
+        "extra_params": row["extra_params"],
     }
+    known = access.get("auth_method") == "BASIC_AUTH"
+    auth = (access["basic_auth_user"], access["basic_auth_pass"]) if known else None
     try:
-        httpx.get(f"{url}/health", timeout=BACKEND_SECONDS).raise_for_status()
+        httpx.get(f"{url}/health", auth=auth, timeout=BACKEND_SECONDS).raise_for_status()
     except httpx.HTTPError as error:
         raise invalid(
             "non_field_errors", f"Can't connect to ML backend {url}, health check failed. {error}"
         ) from None
     try:
-        answer = httpx.post(f"{url}/setup", json=setup, timeout=BACKEND_SECONDS).raise_for_status()
+        answer = httpx.post(f"{url}/setup", json=setup, auth=auth, timeout=BACKEND_SECONDS)
+        answer.raise_for_status()
     except httpx.HTTPError as error:
         raise invalid(
             "non_field_errors",
             f"Successfully connected to {url} but it doesn't look like a valid ML backend. {error}",
         ) from None
-    row = {
-        "id": call.state.next_id("backend"),
-        "url": url,
-        "title": fields.get("title", ""),
-        "project": project.id,
-        "model_version": answer.json().get("model_version"),
-        "state": "CO",
-        "readable_state": "Connected",
-        "is_interactive": fields.get("is_interactive", False),
-    }
-    call.state.backends[row["id"]] = row
-    return Reply(201, row)
-
-
-def delete_backend(call: Call, backend_id: int) -> Reply:
-    """Delete an ML backend."""
-    if call.state.backends.pop(backend_id, None) is None:
-        raise RefusalError(404, "No MLBackend matches the given query.")
-    return Reply(204)
+    row["model_version"] = answer.json().get("model_version")
+    row["state"], row["readable_state"] = "CO", "Connected"

@@ -224,6 +224,25 @@ def normal_result(interface: Interface, result: object) -> object:
     raise TypeError(f"Incorrect format {type(result)} for prediction result {result}")
 
 
+def is_checked(interface: Interface, guess: dict[str, object]) -> bool:
+    """Return whether a prediction passes the check that predictions sent alone go through."""
+    result, score = guess.get("result"), guess.get("score")
+    if not isinstance(result, list) or not isinstance(score, int | float | None):
+        return False
+    return (score is None or 0 <= score <= 1) and all(_fits(interface, item) for item in result)
+
+
+def _fits(interface: Interface, item: object) -> bool:
+    if not isinstance(item, dict) or not isinstance(item.get("value"), dict):
+        return False
+    control = interface.controls.get(item.get("from_name", ""))
+    if control is None or item.get("to_name") not in control.to_names:
+        return False
+    said = item["value"].get(control.result_type, ())
+    known = not control.labels or set(said) <= set(control.labels)
+    return item.get("type") == control.result_type and known
+
+
 def _item(control: Control, value: dict[str, object]) -> dict[str, object]:
     return {
         "from_name": control.name,

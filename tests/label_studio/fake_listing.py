@@ -22,7 +22,7 @@ FIELDS: dict[str, Callable[[Task], Any]] = {
     "is_labeled": lambda task: task.is_labeled,
     "total_annotations": lambda task: task.total_annotations,
     "cancelled_annotations": lambda task: task.cancelled_annotations,
-    "total_predictions": lambda task: len(task.predictions),
+    "total_predictions": lambda task: task.total_predictions,
     "created_at": lambda task: task.created_at,
     "updated_at": lambda task: task.updated_at,
     "completed_at": lambda task: task.completed_at,

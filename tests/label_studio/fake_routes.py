@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from tests.label_studio import fake_hooks, fake_projects, fake_tasks
-from tests.label_studio.fake_interface import VERSION, RefusalError, invalid
+from tests.label_studio.fake_interface import VERSION, RefusalError, invalid, unmodeled
 from tests.label_studio.fake_requests import PAGE_404, Call, Reply, Request, refused
 from tests.label_studio.fake_rows import User
 from tests.label_studio.fake_state import State
@@ -83,14 +83,15 @@ def token_settings(call: Call) -> Reply:
 
 
 Answer = Callable[..., Reply]
+# `#` is an id; `!` forbids a slash at the end, which all others may have.
 ROUTES: tuple[tuple[str, str, Answer], ...] = (
-    ("GET", "current-user/whoami", whoami),
-    ("GET", "current-user/token", show_token),
+    ("GET", "current-user/whoami!", whoami),
+    ("GET", "current-user/token!", show_token),
     ("GET", "users", list_users),
     ("POST", "users", create_user),
     ("GET", "token", list_tokens),
     ("POST", "token", create_token),
-    ("GET|POST", "jwt/settings", token_settings),
+    ("GET|POST", "jwt/settings!", token_settings),
     ("GET", "projects", fake_projects.list_projects),
     ("POST", "projects", fake_projects.create_project),
     ("GET", "projects/#", fake_projects.get_project),
@@ -98,9 +99,10 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("DELETE", "projects/#", fake_projects.delete_project),
     ("DELETE", "projects/#/tasks", fake_projects.delete_project_tasks),
     ("POST", "projects/#/validate", fake_projects.validate_project),
-    ("POST", "projects/#/import", fake_projects.import_tasks),
+    ("POST", "projects/#/import!", fake_projects.import_tasks),
+    ("POST", "projects/#/import/predictions!", fake_tasks.import_predictions),
     ("GET", "projects/#/next", fake_projects.next_task),
-    ("GET", "projects/#/export", fake_projects.export),
+    ("GET", "projects/#/export!", fake_projects.export),
     ("GET", "tasks", fake_tasks.list_tasks),
     ("POST", "tasks", fake_tasks.create_task),
     ("GET", "tasks/#", fake_tasks.get_task),
@@ -109,7 +111,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("POST", "dm/actions", fake_tasks.act),
     ("GET", "tasks/#/annotations", fake_tasks.list_annotations),
     ("POST", "tasks/#/annotations", fake_tasks.create_annotation),
-    ("POST", "tasks/#/drafts", fake_tasks.create_draft),
+    ("POST", "tasks/#/drafts!", fake_tasks.create_draft),
     ("GET", "annotations/#", fake_tasks.get_annotation),
     ("PATCH", "annotations/#", fake_tasks.patch_annotation),
     ("DELETE", "annotations/#", fake_tasks.delete_annotation),
@@ -124,12 +126,17 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("DELETE", "webhooks/#", fake_hooks.delete_webhook),
     ("GET", "ml", fake_hooks.list_backends),
     ("POST", "ml", fake_hooks.create_backend),
-    ("DELETE", "ml/#", fake_hooks.delete_backend),
+    ("PATCH", "ml/#!", fake_hooks.patch_backend),
+    ("DELETE", "ml/#!", fake_hooks.delete_backend),
 )
-_COMPILED = tuple(
-    (methods.split("|"), re.compile(f"/api/{path.replace('#', '([0-9]+)')}/?"), answer)
-    for methods, path, answer in ROUTES
-)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    exact = f"/api/{path.removesuffix('!').replace('#', '([0-9]+)')}"
+    return re.compile(exact if path.endswith("!") else f"{exact}/?")
+
+
+_COMPILED = tuple((methods.split("|"), _pattern(path), answer) for methods, path, answer in ROUTES)
 
 
 def answer_request(state: State, tokens: Tokens, request: Request) -> Reply:
@@ -138,6 +145,8 @@ def answer_request(state: State, tokens: Tokens, request: Request) -> Reply:
         return _answer(state, tokens, request)
     except RefusalError as error:
         return refused(error)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return refused(unmodeled(f"{request.method} {request.path} as it was sent ({error!r})"))
 
 
 def _answer(state: State, tokens: Tokens, request: Request) -> Reply:

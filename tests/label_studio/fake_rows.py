@@ -100,6 +100,11 @@ class Task:
         return sum(not answer.was_cancelled for answer in self.annotations)
 
     @property
+    def total_predictions(self) -> int:
+        """Guesses about it."""
+        return len(self.predictions)
+
+    @property
     def cancelled_annotations(self) -> int:
         """Skips."""
         return sum(answer.was_cancelled for answer in self.annotations)

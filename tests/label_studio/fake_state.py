@@ -102,9 +102,9 @@ class State:
         if "label_config" in settings:
             self.check_interface(project, settings["label_config"], strict=False)
         version = settings.get("model_version", "")
-        known = {
-            guess.model_version for task in project.tasks.values() for guess in task.predictions
-        }
+        guesses = [guess for task in project.tasks.values() for guess in task.predictions]
+        backends = [row for row in self.backends.values() if row["project"] == project.id]
+        known = {guess.model_version for guess in guesses} | {row["title"] for row in backends}
         if version not in ("", project.settings["model_version"], *known):
             raise invalid(
                 "model_version",
@@ -244,6 +244,15 @@ class State:
         self.predictions[guess.id] = guess
         task.predictions.append(guess)
         return guess
+
+    def drop_predictions(self, tasks: Sequence[Task]) -> int:
+        """Delete all guesses about some tasks, which do not count as changed; return how many."""
+        gone = [guess.id for task in tasks for guess in task.predictions]
+        for task in tasks:
+            task.predictions.clear()
+        for guess in gone:
+            del self.predictions[guess]
+        return len(gone)
 
     def remove_prediction(self, guess: Prediction, user: User) -> None:
         """Delete a guess; its task counts as changed."""

@@ -9,12 +9,13 @@ from tests.label_studio.fake_interface import (
     RefusalError,
     check_data,
     invalid,
+    is_checked,
     normal_result,
     unmodeled,
 )
 from tests.label_studio.fake_listing import page_of, read_query, select
 from tests.label_studio.fake_projects import included
-from tests.label_studio.fake_requests import Call, Reply
+from tests.label_studio.fake_requests import PAGE_404, Call, Reply
 from tests.label_studio.fake_rows import Task
 from tests.label_studio.fake_views import (
     annotation_view,
@@ -100,14 +101,24 @@ def _deleted(call: Call, tasks: list[Task]) -> Reply:
 
 
 def act(call: Call) -> Reply:
-    """Delete the tasks that are selected; other actions are not modeled."""
-    if call.request.params.get("id") != "delete_tasks":
-        raise unmodeled(f"the action {call.request.params.get('id')}")
-    project = call.state.project(int(call.request.params["project"]))
+    """Delete the selected tasks, or their predictions; other actions are not modeled.
+
+    Nothing named as selected means everything.
+    """
+    project = call.state.project(int(call.request.params.get("project", 0)))
     chosen = select(list(project.tasks.values()), call.request.fields())
+    action = call.request.params.get("id")
+    if action == "delete_tasks_predictions":
+        number = call.state.drop_predictions(chosen)
+        return Reply(200, {"processed_items": number, "detail": f"Deleted {number} predictions"})
+    if action != "delete_tasks":
+        raise unmodeled(f"the action {action}")
     calls = _deleted(call, chosen).calls
-    detail = f"Deleted {len(chosen)} tasks"
-    body = {"processed_items": len(chosen), "reload": False, "detail": detail}
+    body = {
+        "processed_items": len(chosen),
+        "reload": not project.tasks,
+        "detail": f"Deleted {len(chosen)} tasks",
+    }
     return Reply(200, body, calls=calls)
 
 
@@ -242,3 +253,26 @@ def delete_prediction(call: Call, prediction_id: int) -> Reply:
     """Delete a prediction; its task counts as changed."""
     call.state.remove_prediction(call.state.prediction(prediction_id), call.user)
     return Reply(204)
+
+
+def import_predictions(call: Call, project_id: int) -> Reply:
+    """Add predictions to tasks that are there, which do not count as changed.
+
+    Those that do not fit the labeling interface vanish; a task that is not there stops all.
+    """
+    if project_id not in call.state.projects:
+        return PAGE_404
+    project = call.state.project(project_id)
+    items = call.request.json()
+    for item in items:
+        if item.get("task") not in project.tasks:
+            raise invalid("non_field_errors", f'{item} contains invalid "task" field')
+    kept = [item for item in items if is_checked(project.interface, item)]
+    for item in kept:
+        call.state.add_prediction(
+            project.tasks[item["task"]],
+            item["result"],
+            item.get("score"),
+            str(item.get("model_version", "undefined")),
+        )
+    return Reply(201, {"created": len(kept)})

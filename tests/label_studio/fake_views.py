@@ -134,7 +134,7 @@ def task_row(task: Task) -> dict[str, Any]:
         "inner_id": task.inner_id,
         "total_annotations": task.total_annotations,
         "cancelled_annotations": task.cancelled_annotations,
-        "total_predictions": len(task.predictions),
+        "total_predictions": task.total_predictions,
         "comment_count": 0,
         "unresolved_comment_count": 0,
         "last_comment_updated_at": None,

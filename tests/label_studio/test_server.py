@@ -110,12 +110,6 @@ def welcome_of(process: subprocess.Popen[str]) -> tuple[str, str]:
     return found.group(), text
 
 
-def test_lock_file_of_label_studio_names_no_address() -> None:
-    lock = (ROOT / "deployments" / "label_studio" / "requirements.lock").read_text()
-    assert "label-studio==1.23.2\n" in lock
-    assert not re.findall(r"\w+://|--index-url|--find-links", lock)
-
-
 def test_first_user_of_started_server_may_do_everything(client: httpx.Client) -> None:
     version = client.get("/api/version").json()
     assert version["release"] == "1.23.2"

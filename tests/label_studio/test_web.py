@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from deployments.label_studio.server import LabelStudioServer
 from tests.asked_project import ask, crown
@@ -21,8 +23,11 @@ from holdfast.annotation.image_links import ImageLinks, load_key
 from holdfast.annotation.label_studio_client import LabelStudioClient, connect
 from holdfast.annotation.label_studio_hooks import SECRET_HEADER, TITLE, hint_secret, register
 from holdfast.annotation.labeling_interface import build_interface
-from holdfast.errors import ConfigError
+from holdfast.errors import AnnotationsPendingError, ConfigError
+from holdfast.loop import run_round
+from holdfast.phases.label_studio import join
 from holdfast.project import Project
+from holdfast.store import answers, samples
 
 PATIENCE = 60.0
 CLASSES = ("blue", "green", "red")
@@ -53,38 +58,58 @@ class Site:
     def get(self, path: str) -> Any:
         return self.client.request("GET", path)
 
-    def answer(self, task: int, label: str = "red") -> int:
-        said = {"from_name": "label", "to_name": "image", "type": "choices"}
-        result = [said | {"value": {"choices": [label]}}]
-        made = self.client.request(
-            "POST", f"/api/tasks/{task}/annotations", json={"result": result}
-        )
-        return int(made["id"])
-
     def wait_for(self, line: str, times: int = 1) -> None:
-        """Return once the log holds a line so many times."""
-        deadline = time.monotonic() + PATIENCE
-        while (said := self.log.read_text()).count(line) < times:
-            assert self.process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.1)
+        wait_for(self.log, line, self.process, times)
+
+
+@contextmanager
+def serving(root: Path, token: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Run `holdfast web` in a process of its own; gives it and its log once it listens."""
+    log = root.with_name("web.log")
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "holdfast", "--config", str(root), "web"],
+            stderr=file,
+            env=os.environ | {"LABEL_STUDIO_API_KEY": token},
+        )
+    try:
+        wait_for(log, "listening", process)
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(log: Path, line: str, process: subprocess.Popen[bytes], times: int = 1) -> None:
+    """Return once a log holds a line so many times."""
+    deadline = time.monotonic() + PATIENCE
+    while (said := log.read_text()).count(line) < times:
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.1)
 
 
 @pytest.fixture
-def site(label_studio: LabelStudioServer, tiny_project: Callable[[str], Path]) -> Iterator[Site]:
-    root = tiny_project("project")
+def root(label_studio: LabelStudioServer, tiny_project: Callable[[str], Path]) -> Path:
+    """Folder of a project that names the server, and a free port for its own."""
+    made = tiny_project("project")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    with (root / "holdfast.toml").open("a") as config:
-        config.write(
-            f'[annotation.label_studio]\nurl = "{label_studio.url}"\n[web]\nport = {port}\n'
-        )
-    log = root.with_name("web.log")
+    config = made / "holdfast.toml"
+    asks_people = config.read_text().replace('"simulated"\ntruth = "truth.csv"', '"label-studio"')
+    config.write_text(
+        f'{asks_people}[annotation.label_studio]\nurl = "{label_studio.url}"\n[web]\nport = {port}\n'
+    )
+    return made
+
+
+@pytest.fixture
+def site(label_studio: LabelStudioServer, root: Path) -> Iterator[Site]:
     with (
         Project.open(root) as project,
         connect(label_studio.url, label_studio.token) as client,
-        log.open("wb") as file,
+        serving(root, label_studio.token) as (process, log),
     ):
         asked = ask(project, 3)
         key = load_key(project.state / "web.key")
@@ -101,19 +126,16 @@ def site(label_studio: LabelStudioServer, tiny_project: Callable[[str], Path]) -
                 for uid in [*asked, "f" * 64]
             ],
         )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "holdfast", "--config", str(root), "web"],
-            stderr=file,
-            env=os.environ | {"LABEL_STUDIO_API_KEY": label_studio.token},
-        )
-        opened = Site(project, client, process, log, key, asked, board, sent["task_ids"])
-        try:
-            opened.wait_for("listening")
-            yield opened
-        finally:
-            process.kill()
-            process.wait()
-            client.request("DELETE", f"/api/projects/{board}")
+        yield Site(project, client, process, log, key, asked, board, sent["task_ids"])
+        client.request("DELETE", f"/api/projects/{board}")
+
+
+def answer(client: LabelStudioClient, task: int, label: str = "red") -> int:
+    """Answer as a person does; the id of the annotation."""
+    said = {"from_name": "label", "to_name": "image", "type": "choices"}
+    result = [said | {"value": {"choices": [label]}}]
+    made = client.request("POST", f"/api/tasks/{task}/annotations", json={"result": result})
+    return int(made["id"])
 
 
 def guesses(task: dict[str, Any]) -> list[tuple[str, str]]:
@@ -198,7 +220,7 @@ def test_labeling_goes_on_while_the_web_is_away(site: Site) -> None:
     site.process.wait()
     shown = site.get(f"/api/projects/{site.board}/next")
     assert (shown["id"], shown["predictions"]) == (site.tasks[0], [])
-    assert site.answer(shown["id"])
+    assert answer(site.client, shown["id"])
 
 
 def test_image_of_a_task_is_there_for_the_page_of_label_studio(site: Site) -> None:
@@ -212,12 +234,12 @@ def test_image_of_a_task_is_there_for_the_page_of_label_studio(site: Site) -> No
 
 def test_answers_edits_and_deletions_are_hinted_at(site: Site) -> None:
     site.register()
-    annotation = site.answer(site.tasks[0])
-    site.wait_for("collected answers", times=1)
+    annotation = answer(site.client, site.tasks[0])
+    site.wait_for("looked for answers", times=1)
     site.client.request("PATCH", f"/api/annotations/{annotation}", json={"result": []})
-    site.wait_for("collected answers", times=2)
+    site.wait_for("looked for answers", times=2)
     site.client.request("DELETE", f"/api/annotations/{annotation}")
-    site.wait_for("collected answers", times=3)
+    site.wait_for("looked for answers", times=3)
 
 
 def test_tokens_and_secrets_are_neither_kept_nor_logged(
@@ -225,11 +247,35 @@ def test_tokens_and_secrets_are_neither_kept_nor_logged(
 ) -> None:
     crown(site.project, 0)
     site.register()
-    site.answer(site.get(f"/api/projects/{site.board}/next")["id"])
-    site.wait_for("collected answers")
+    answer(site.client, site.get(f"/api/projects/{site.board}/next")["id"])
+    site.wait_for("looked for answers")
     said = site.log.read_bytes()
     assert b"guessed 1 of 1 tasks" in said
     assert label_studio.token.encode() not in said
     assert hint_secret(site.key).encode() not in said
     kept = [path for path in site.project.root.rglob("*") if path.is_file()]
     assert not [path for path in kept if label_studio.token.encode() in path.read_bytes()]
+
+
+def test_answer_is_in_the_ledger_by_its_hint_alone(
+    label_studio: LabelStudioServer, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
+    with (
+        Project.open(root) as project,
+        connect(label_studio.url, label_studio.token) as client,
+        serving(root, label_studio.token) as (process, log),
+    ):
+        board = join(project, hooks=True).project
+        with pytest.raises(AnnotationsPendingError):
+            run_round(project)
+        task = client.request("GET", f"/api/projects/{board}/next")
+        shown = httpx.get(task["data"]["image"], follow_redirects=True, timeout=PATIENCE)
+        assert shown.content == project.images.read([task["data"]["uid"]])[0]
+        answer(client, task["id"], "green")
+        wait_for(log, "looked for answers", process)
+        with project.ledger.read() as connection:
+            (recorded,) = answers.current_answers(connection, 1)
+            (uid,) = samples.uids_of(connection, np.array([recorded.answer.sample_id]))
+        assert (recorded.answer.label, uid) == ("green", task["data"]["uid"])
+        client.request("DELETE", f"/api/projects/{board}")

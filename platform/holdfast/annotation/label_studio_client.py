@@ -46,7 +46,9 @@ class Page:
     server_time: datetime | None
 
 
-def connect(url: str, token: str, timeout: float = 60.0) -> LabelStudioClient:
+def connect(
+    url: str, token: str, timeout: float = 60.0, *, page_size: int = PAGE_SIZE
+) -> LabelStudioClient:
     """Return a client of a Label Studio server; nothing is asked of the server yet.
 
     Parameters
@@ -57,13 +59,15 @@ def connect(url: str, token: str, timeout: float = 60.0) -> LabelStudioClient:
         A legacy token or a personal access token; neither is ever shown.
     timeout : float
         Seconds until a request counts as lost.
+    page_size : int
+        Tasks read in one request.
 
     Raises
     ------
     ConfigError
         If the token is empty or has expired.
     """
-    return LabelStudioClient(url, token, timeout=timeout)
+    return LabelStudioClient(url, token, timeout=timeout, page_size=page_size)
 
 
 class LabelStudioClient:
@@ -75,10 +79,11 @@ class LabelStudioClient:
     See `connect` for parameters and errors.
     """
 
-    def __init__(self, url: str, token: str, *, timeout: float) -> None:
+    def __init__(self, url: str, token: str, *, timeout: float, page_size: int) -> None:
         self.url = url.rstrip("/")
         self._token = token.strip()
         self._timeout = timeout
+        self._page_size = page_size
         if not self._token:
             raise ConfigError(
                 "the Label Studio access token is empty; put it into the file that "
@@ -139,6 +144,18 @@ class LabelStudioClient:
             return None
         return self._decoded(response, "GET", path)
 
+    def fetch(self, path: str, *, params: Mapping[str, object] | None = None) -> httpx.Response:
+        """Return the answer to a request for a file, whatever its status is.
+
+        Raises
+        ------
+        ConfigError
+            If the token cannot be renewed.
+        TransientError
+            If the server cannot be reached or does not answer in time.
+        """
+        return self._send("GET", path, params, None)
+
     def write(
         self,
         name: str,
@@ -165,7 +182,7 @@ class LabelStudioClient:
         *,
         include: Sequence[str] = ("id",),
         annotations: bool = False,
-        size: int = PAGE_SIZE,
+        size: int | None = None,
     ) -> Page:
         """Return the first tasks of a project that fit all filters.
 
@@ -178,6 +195,8 @@ class LabelStudioClient:
             five times as much (measured).
         annotations : bool
             Whether tasks come with their annotations; `include` must name them too.
+        size : int, optional
+            Tasks on the page; `page_size` by default.
 
         Raises
         ------
@@ -197,7 +216,7 @@ class LabelStudioClient:
             "include": ",".join(include),
             "query": query,
             "page": 1,
-            "page_size": size,
+            "page_size": size or self._page_size,
             "resolve_uri": "false",
         }
         page = self._page(params)

@@ -1,4 +1,4 @@
-"""`holdfast ingest`: take in images."""
+"""`holdfast ingest`: take in images, also those of a project in Label Studio."""
 
 from __future__ import annotations
 
@@ -6,25 +6,54 @@ import dataclasses
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from holdfast.cli.output import Result, count, facts
 from holdfast.cli.screen import Screen
 from holdfast.data import ingest as intake
 from holdfast.data.registration import IngestReport, SetAside
+from holdfast.errors import ConfigError
 from holdfast.project import Project
 
+# Speaking to a server takes the time to import its library.
+if TYPE_CHECKING:
+    from holdfast.phases.label_studio_import import ImportReport
+
+LABEL_STUDIO = "label-studio"
 _SHOWN = 10
 
 
 def ingest(options: Namespace) -> Result:
-    """Take in what a path offers, and say what became of every file."""
+    """Take in what a path or a project offers, and say what became of every file."""
+    if options.path == LABEL_STUDIO:
+        return _import(options)
+    if options.project is not None:
+        raise ConfigError(
+            f"--project {options.project} has no effect with {options.path}; it goes with "
+            f"`holdfast ingest {LABEL_STUDIO}`"
+        )
     with Project.open(options.config) as project, Screen() as screen:
         report = intake.ingest(project, Path(options.path), progress=screen.show)
     return Result(data=dataclasses.asdict(report), text=_text(report))
 
 
+def _import(options: Namespace) -> Result:
+    if options.project is None:
+        folder = (
+            f"; a folder of that name is ./{LABEL_STUDIO}" if Path(LABEL_STUDIO).exists() else ""
+        )
+        raise ConfigError(
+            "which project of Label Studio? Give its number, which stands in its address after "
+            f"/projects/, as in: holdfast ingest {LABEL_STUDIO} --project 3{folder}"
+        )
+    from holdfast.phases.label_studio_import import import_project
+
+    with Project.open(options.config) as project, Screen() as screen:
+        report = import_project(project, options.project, progress=screen.show)
+    return Result(data=dataclasses.asdict(report), text=_text_of_import(report))
+
+
 def _text(report: IngestReport) -> str:
-    classes = f" ({', '.join(report.classes_added)})" if report.classes_added else ""
     lines = [
         facts(
             {
@@ -33,7 +62,7 @@ def _text(report: IngestReport) -> str:
                 "known": f"{report.num_known:,} already in the ledger",
                 "duplicates": f"{report.num_duplicates:,} with the bytes of another file",
                 "labels": f"{report.num_labeled:,} added",
-                "classes": f"{len(report.classes_added)} new{classes}",
+                "classes": _classes(report.classes_added),
                 "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
                 "quarantine": count(len(report.quarantined), "file"),
             }
@@ -44,10 +73,45 @@ def _text(report: IngestReport) -> str:
     return "\n".join(lines)
 
 
-def _set_aside(what: str, files: Sequence[SetAside]) -> list[str]:
+def _text_of_import(report: ImportReport) -> str:
+    taken = report.num_added + report.num_known
+    lines = [
+        facts(
+            {
+                "project": report.project,
+                "tasks": f"{report.num_tasks:,}",
+                "added": count(report.num_added, "sample"),
+                "known": f"{report.num_known:,} already in the ledger",
+                "duplicates": f"{report.num_duplicates:,} with the image of another task",
+                "passed over": count(len(report.passed_over), "task"),
+                "not fetched": count(len(report.unfetched), "image"),
+                "quarantine": count(len(report.quarantined), "image"),
+                "labels": f"{report.num_labeled:,} added",
+                "unlabeled": f"{report.num_unlabeled:,} of {taken:,} wait in the pool",
+                "classes": _classes(report.classes_added),
+                "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
+                "left alone": f"{count(report.num_replaced, 'answer')} replaced by a later one of "
+                f"the same person, {count(report.num_drafts, 'draft')}, "
+                f"{count(report.num_predictions, 'guess', 'guesses')} of models",
+            }
+        ),
+        *_set_aside("in quarantine", report.quarantined, "image"),
+        *_set_aside("not fetched, tried again next time", report.unfetched, "image"),
+        *_set_aside("passed over", report.passed_over, "task"),
+        *_set_aside("without a class, not used", report.answers_set_aside, "answer"),
+    ]
+    return "\n".join(lines)
+
+
+def _classes(added: Sequence[str]) -> str:
+    names = f" ({', '.join(added)})" if added else ""
+    return f"{len(added)} new{names}"
+
+
+def _set_aside(what: str, files: Sequence[SetAside], noun: str = "file") -> list[str]:
     if not files:
         return []
-    lines = ["", f"{count(len(files), 'file')} {what}:"]
+    lines = ["", f"{count(len(files), noun)} {what}:"]
     lines += [f"  {one.name}: {one.reason}" for one in files[:_SHOWN]]
     if len(files) > _SHOWN:
         lines.append(f"  and {len(files) - _SHOWN:,} more; --json lists them all")

@@ -40,6 +40,8 @@ class Content:
         Every (class name, annotator or "") that came with one of its files, in order.
     others : mapping of str to str, or None
         Class name to the first file that names it, for classes other than the first.
+    keys : mapping of (str, str) to list of str, or None
+        Keys of those statements that have one.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Content:
     group: str | None = None
     statements: list[tuple[str, str]] = field(default_factory=list)
     others: dict[str, str] | None = None
+    keys: dict[tuple[str, str], list[str]] | None = None
 
     @property
     def usable(self) -> bool:
@@ -71,9 +74,16 @@ class Content:
         self.split = self.split or offered.split
         self.group = self.group or offered.group
         if offered.label:
-            self.statements.append((offered.label, offered.annotator or ""))
-            if offered.label != self.statements[0][0]:
-                self.others = {offered.label: offered.name} | (self.others or {})
+            self._hear(offered.label, offered.annotator or "", offered.name)
+        for one in offered.statements:
+            self._hear(one.label, one.annotator, offered.name)
+            self.keys = self.keys or {}
+            self.keys.setdefault((one.label, one.annotator), []).append(one.key)
+
+    def _hear(self, label: str, annotator: str, name: str) -> None:
+        self.statements.append((label, annotator))
+        if label != self.statements[0][0]:
+            self.others = {label: name} | (self.others or {})
 
 
 def examine(source: Source) -> Iterator[Examined]:

@@ -106,6 +106,18 @@ def ingest_source(
     target: Target, source: Source, *, progress: Progress | None = None
 ) -> IngestReport:
     """Take in one source. Cost: linear in its files; about 1 kB of memory a file."""
+    report = take_in(target, source, progress=progress)
+    if not report.num_added + report.num_known:
+        first = report.quarantined[0]
+        raise IngestError(
+            f"{source.name} holds no usable image (of {report.num_offered} files; {first.name}: "
+            f"{first.reason})"
+        )
+    return report
+
+
+def take_in(target: Target, source: Source, *, progress: Progress | None = None) -> IngestReport:
+    """Take in one source, also one of which nothing can be used; else as `ingest_source`."""
     _require_two_classes(target, source)
     contents, num_offered = _store_images(target, source, progress)
     with target.ledger.write() as connection:
@@ -118,12 +130,6 @@ def ingest_source(
             target.config.seed,
         )
     reach("ingest:ledger")
-    if len(report.quarantined) == len(contents):
-        first = report.quarantined[0]
-        raise IngestError(
-            f"{source.name} holds no usable image (of {num_offered} files; {first.name}: "
-            f"{first.reason})"
-        )
     return report
 
 

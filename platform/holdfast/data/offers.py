@@ -13,6 +13,21 @@ Split = Literal["train", "holdout", ""]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Statement:
+    """What one person said about an image, where its source knows each of them.
+
+    Attributes
+    ----------
+    key : str
+        Names the statement, for all time and all sources: offered again, it is the same one.
+    """
+
+    label: str
+    annotator: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OfferedImage:
     """One file, or one array's bytes, with what its source says about it.
 
@@ -25,6 +40,8 @@ class OfferedImage:
     label, group, annotator : str or None
     split : str
         `train`, `holdout`, or "" where the source leaves the choice open.
+    statements : tuple of Statement
+        What people said, besides `label`.
     """
 
     name: str
@@ -33,6 +50,7 @@ class OfferedImage:
     group: str | None = None
     split: Split = ""
     annotator: str | None = None
+    statements: tuple[Statement, ...] = ()
 
     def read(self) -> bytes:
         """Return the bytes."""

@@ -107,7 +107,7 @@ def record(
     num_added = _write_samples(connection, contents, known, held)
     intake.hold_out(connection, [known[uid].id for uid in held if uid in known])
     sample_ids = samples.ids_of(connection, list(given))
-    num_labeled = _write_labels(connection, given, sample_ids, class_ids)
+    num_labeled = _write_labels(connection, contents, given, sample_ids, class_ids)
     _write_conflicts(connection, given, sample_ids, class_ids)
 
     quarantined = [
@@ -164,6 +164,7 @@ def _new_sample(uid: str, content: Content, is_held: bool) -> NewSample:
 
 def _write_labels(
     connection: Connection,
+    contents: Mapping[str, Content],
     given: Mapping[str, GivenLabel],
     sample_ids: Mapping[str, int],
     class_ids: Mapping[str, int],
@@ -177,10 +178,13 @@ def _write_labels(
                 kind="given",
                 class_id=class_ids[name],
                 annotator=annotator or "source",
-                source_key=f"given/{uid}/{annotator}/{name}",
+                source_key=key,
             )
             for uid in uids[start : start + _ROWS]
             for name, annotator in given[uid].said
+            for key in (contents[uid].keys or {}).get(
+                (name, annotator), [f"given/{uid}/{annotator}/{name}"]
+            )
         ]
         num_labeled += labels.append(connection, events, None)
     return num_labeled

@@ -15,6 +15,9 @@ from scipy import sparse  # type: ignore[import-untyped]  # ships no types
 from holdfast.records import Ids
 
 Probs = NDArray[np.float64]
+MAX_SWEEPS = 100
+# A million answers about a hundred classes get as many sweeps as fit into half a minute.
+SWEPT_ENTRIES, FEWEST_SWEEPS = 400_000_000, 14
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +35,16 @@ class Consensus:
     quality_j : ndarray of float64, shape (J,)
         Share of each annotator's answers expected to be right, in [0, 1]; low is bad; NaN
         without an answer.
+    evidence_pk : ndarray of float64, shape (P, K), or None
+        Log-likelihood that the annotator of a pair names its class where k is true; of
+        methods that have one.
     """
 
     posterior_mk: Probs
     columns_m: Ids
     confidence_m: Probs
     quality_j: Probs
+    evidence_pk: Probs | None = None
 
 
 class Votes:
@@ -84,7 +91,6 @@ class Votes:
         self.pair_a = pair_a
         shape = (num_samples, len(named))
         self.votes_mp = sparse.csr_matrix((np.ones(len(rows_a)), (rows_a, pair_a)), shape=shape)
-        self.votes_pm = self.votes_mp.T.tocsr()
         ones = np.ones(len(named))
         places = np.arange(len(named))
         self.by_annotator_jp = sparse.csr_matrix(
@@ -96,6 +102,11 @@ class Votes:
         self.answers_p = np.bincount(pair_a, minlength=len(named)).astype(np.float64)
         self.answers_j = np.bincount(annotators_a, minlength=num_annotators)
         self.answers_m = np.bincount(rows_a, minlength=num_samples)
+
+    def sweeps(self) -> int:
+        """Return how often a method that goes over all answers again should do so at most."""
+        entries = (self.num_samples + len(self.columns_p)) * self.num_classes
+        return int(np.clip(SWEPT_ENTRIES / max(entries, 1), FEWEST_SWEEPS, MAX_SWEEPS))
 
     def counts_mk(self) -> Probs:
         """Return how many named each class, shape (M, K)."""
@@ -110,7 +121,13 @@ class Votes:
         counts = np.bincount(self.columns_a, minlength=self.num_classes) + 1.0
         return np.asarray(counts / counts.sum())
 
-    def consensus(self, posterior_mk: Probs, quality_j: Probs | None = None) -> Consensus:
+    def consensus(
+        self,
+        posterior_mk: Probs,
+        *,
+        quality_j: Probs | None = None,
+        evidence_pk: Probs | None = None,
+    ) -> Consensus:
         """Return the leading classes of a posterior; equal ones by their share of answers."""
         if quality_j is None:
             right_a = posterior_mk[self.rows_a, self.columns_a]
@@ -124,6 +141,7 @@ class Votes:
                 columns_m=none_m.astype(np.int64),
                 confidence_m=none_m,
                 quality_j=quality_j,
+                evidence_pk=evidence_pk,
             )
         columns_m = np.argmax(posterior_mk + 1e-9 * self.shares_k(), axis=1)
         return Consensus(
@@ -131,6 +149,7 @@ class Votes:
             columns_m=columns_m,
             confidence_m=posterior_mk[np.arange(self.num_samples), columns_m],
             quality_j=quality_j,
+            evidence_pk=evidence_pk,
         )
 
 

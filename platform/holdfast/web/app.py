@@ -64,7 +64,7 @@ def build(project: Project) -> Starlette:
 
 def _collect(project: Project) -> None:
     ready = loop.collect_now(project)
-    log.info("collected answers%s", "; the round can go on: holdfast run" if ready else "")
+    log.info("looked for answers%s", "; the round can go on: holdfast run" if ready else "")
 
 
 def _failed(request: Request, error: Exception) -> Response:

@@ -45,8 +45,8 @@ class GuessEndpoints:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guess")
 
     def close(self) -> None:
-        """Finish the guess that is being made, and make no more."""
-        self._thread.shutdown(cancel_futures=True)
+        """Make no more guesses; the one that is being made goes on, for nobody."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def health(self, _: Request) -> Response:
         """Say that guesses can be asked for."""
@@ -151,5 +151,5 @@ async def _read(request: Request) -> bytes | None:
 
 
 def _denied() -> Response:
-    reason = "guesses need the user and password that `holdfast label-studio connect` sets"
+    reason = "guesses need the user and password that `holdfast label-studio` sets"
     return refusal(401, reason, {"WWW-Authenticate": 'Basic realm="holdfast"'})

@@ -15,6 +15,8 @@ from holdfast.web.replies import is_secret, one_line, refusal
 
 # Hints come in bursts: a person answers every few seconds, an import makes hundreds.
 DELAY_SECONDS = 1.0
+# A server that does not answer may take a minute to show it.
+STOP_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +47,13 @@ class Hints:
         self._thread.start()
 
     def stop(self) -> None:
-        """Follow no more hints; what is being collected is finished first."""
+        """Follow no more hints; what is being collected has some seconds to finish.
+
+        After that the process may end: what was not recorded is collected again.
+        """
         self._stopped.set()
         self._hinted.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def take(self) -> None:
         """Note a hint; costs nothing."""

@@ -19,7 +19,7 @@ from holdfast.errors import ConfigError
 from holdfast.project import Project
 from holdfast.web.app import build
 
-# What is being answered is finished; a guess that takes longer is given up.
+# What takes longer to answer is given up.
 SHUTDOWN_SECONDS = 5
 
 log = logging.getLogger(__name__)

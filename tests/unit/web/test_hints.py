@@ -108,7 +108,7 @@ def test_hint_changes_nothing_where_no_round_waits_for_answers(site, caplog) -> 
     caplog.set_level("INFO", "holdfast.web")
     before = site.project.ledger.digest()
     looked = threading.Event()
-    caplog.handler.addFilter(lambda record: "collected" not in record.msg or not looked.set())
+    caplog.handler.addFilter(lambda record: "looked" not in record.msg or not looked.set())
     for _ in range(3):
         assert site.client.post("/webhook", headers=site.hint).status_code == 204
     assert looked.wait(PATIENCE)

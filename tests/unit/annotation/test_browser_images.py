@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from holdfast.annotation.browser_images import for_browsers
 from holdfast.data.stream import decode
 from holdfast.errors import IngestError
-from holdfast.web.pictures import for_browsers
 
 PIXELS = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 

@@ -1,0 +1,316 @@
+"""The default consensus: who knows, who guesses, what all confuse, and how far a model is right.
+
+Shape suffixes: m samples, k true classes, l named classes, j annotators, p pairs of an
+annotator and a class that this annotator named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse  # type: ignore[import-untyped]  # ships no types
+from scipy.special import gammaln  # type: ignore[import-untyped]
+
+from holdfast.quality.votes import Consensus, Probs, Votes, normalized
+from holdfast.records import Ids
+
+TOLERANCE = 1e-5
+BLOCK_ENTRIES = 1 << 18
+# Sweeps after which the strengths below are estimated anew: early ones see rough classes.
+ADAPTED_AFTER = (2, 5, 10, 20)
+# How firmly annotators are held at what they have in common, in answers.
+OWN_STRENGTHS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0])
+SHARED_STRENGTHS = np.array([3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e5])
+GUESS_STRENGTHS = np.array([2.0, 20.0, 200.0, 1e5])
+# Share of a model's probability spread over all classes: it may be wrong and sure of it.
+MODEL_DOUBT = 0.02
+LEAST_PROBABILITY = 1e-6
+# Share of samples that look like another class to everybody, before any is seen.
+HARD_SHARE, HARD_PRIOR = 0.02, (1.0, 30.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trust:
+    """What is believed of annotators before their answers are seen.
+
+    Attributes
+    ----------
+    knowing : tuple of float
+        Answers given in knowledge and at a guess, as if seen of each annotator.
+    right : tuple of float
+        Right and wrong answers of those who know, as if seen of all together.
+    """
+
+    knowing: tuple[float, float] = (4.0, 1.0)
+    right: tuple[float, float] = (8.0, 2.0)
+
+
+UNKNOWN = Trust()
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """Annotators as far as known; changes from sweep to sweep."""
+
+    knowing_j: Probs
+    shared_lk: Probs
+    guess_p: Probs
+    evidence_pk: Probs
+    own: float = 30.0
+    shared: float = 10.0
+    guess: float = 2.0
+
+
+@dataclass(slots=True)
+class _World:
+    """Classes, the model beside the annotators, and hard samples, as far as known."""
+
+    share_k: Probs
+    bias_k: Probs
+    sharpness: float = 0.5
+    hard: float = HARD_SHARE
+    balance: float = 1.0
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What one sweep over the samples adds up."""
+
+    seen_pk: Probs
+    class_k: Probs
+    model_k: Probs
+    slope: float = 0.0
+    curve: float = 0.0
+    hard: float = 0.0
+    moved: float = 0.0
+
+
+def crowd_model(
+    votes: Votes,
+    pred_probs_mk: NDArray[np.floating] | None = None,
+    *,
+    prior_mk: Probs | None = None,
+    known_m: Ids | None = None,
+    trust: Trust = UNKNOWN,
+) -> Consensus:
+    """Estimate classes, annotators and the model's worth together.
+
+    An annotator knows or guesses [2]_. Who knows answers by a confusion matrix that all
+    share; who guesses, by a habit of their own; with many answers the annotator's own
+    confusions take over [1]_. How firmly each level holds the next is the strength under
+    which the answers are likeliest. A sample may look like another class to everybody:
+    this bounds what any number of answers weigh against the model, whose probabilities are
+    first made less sharp and shifted to fit the answers, never sharper. Where no sample was
+    answered twice nothing tells annotators apart, and all are held at `trust`.
+
+    Time per sweep O(A K + (M + P) K), memory one array (M, K) and about six (P, K), P at
+    most the smaller of A and J K.
+
+    Parameters
+    ----------
+    votes : Votes
+    pred_probs_mk : ndarray of float, shape (M, K), optional
+        A model's probabilities, out of sample.
+    prior_mk : ndarray of float64, shape (M, K), optional
+        Probabilities to take as they are, instead of `pred_probs_mk`.
+    known_m : ndarray of int64, shape (M,), optional
+        The class where it is known for certain, else -1.
+
+    References
+    ----------
+    .. [1] Dawid and Skene, "Maximum Likelihood Estimation of Observer Error-Rates Using
+       the EM Algorithm", Applied Statistics 1979.
+    .. [2] Hovy et al., "Learning Whom to Trust with MACE", NAACL 2013.
+    """
+    num_samples, num_classes = votes.num_samples, votes.num_classes
+    crowd, world = _start(votes, trust)
+    given_mk = prior_mk if prior_mk is not None else pred_probs_mk
+    fixed = prior_mk is not None
+    known_m = np.full(num_samples, -1, np.int64) if known_m is None else known_m
+    posterior_mk = np.full((num_samples, num_classes), 1.0 / max(num_classes, 1))
+    blocks = list(_blocks(votes))
+    twice = int((votes.answers_m > 1).sum())
+    told_apart = twice > 0 or bool(((known_m >= 0) & (votes.answers_m > 0)).any())
+    for sweep in range(votes.sweeps()):
+        sums = _Sums(
+            seen_pk=np.zeros((len(votes.columns_p), num_classes)),
+            class_k=np.zeros(num_classes),
+            model_k=np.zeros(num_classes),
+        )
+        for rows, block in blocks:
+            given = None if given_mk is None else np.asarray(given_mk[rows], np.float64)
+            often = votes.answers_m[rows] > 1
+            now, before = posterior_mk[rows], posterior_mk[rows].copy()
+            if sweep == 0:
+                seen = _first(block, votes)
+                now[:] = seen
+            else:
+                seen = _weigh(block, given, fixed, crowd, world, sums, often, now)
+            sure = np.flatnonzero(known_m[rows] >= 0)
+            for array in (now, seen):
+                array[sure] = 0.0
+                array[sure, known_m[rows][sure]] = 1.0
+            sums.seen_pk += block.T @ seen
+            sums.class_k += now.sum(axis=0)
+            sums.moved += float(np.abs(now - before).sum())
+        if sweep and sums.moved < TOLERANCE * num_samples:
+            break
+        adapt = sweep in ADAPTED_AFTER
+        if told_apart:
+            _learn(votes, sums.seen_pk, crowd, trust, adapt=adapt)
+        _adjust(world, sums, num_samples, twice if given_mk is not None else 0, adapt=adapt)
+    return votes.consensus(posterior_mk, evidence_pk=crowd.evidence_pk)
+
+
+def _start(votes: Votes, trust: Trust) -> tuple[_Crowd, _World]:
+    num_classes = votes.num_classes
+    right = trust.right[0] / sum(trust.right)
+    crowd = _Crowd(
+        knowing_j=np.full(votes.num_annotators, trust.knowing[0] / sum(trust.knowing)),
+        shared_lk=_one_coin(right, num_classes),
+        guess_p=votes.shares_k()[votes.columns_p],
+        evidence_pk=np.empty(0),
+    )
+    crowd.evidence_pk = np.log(_common(votes, crowd))
+    world = _World(
+        share_k=np.full(num_classes, 1.0 / max(num_classes, 1)), bias_k=np.zeros(num_classes)
+    )
+    return crowd, world
+
+
+def _one_coin(right: float, num_classes: int) -> Probs:
+    matrix = np.full((num_classes, num_classes), (1.0 - right) / max(num_classes - 1, 1))
+    np.fill_diagonal(matrix, right)
+    return matrix
+
+
+def _blocks(votes: Votes) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+    """Cut the samples so that the arrays of a part stay in the processor's cache."""
+    size = max(1, BLOCK_ENTRIES // max(votes.num_classes, 1))
+    for start in range(0, votes.num_samples, size):
+        rows = slice(start, min(start + size, votes.num_samples))
+        yield rows, votes.votes_mp[rows]
+
+
+def _first(block: sparse.csr_matrix, votes: Votes) -> Probs:
+    """Return the shares of the answers, which no estimate has touched yet."""
+    named = sparse.csr_matrix(votes.by_class_kp).T
+    counts: Probs = np.asarray((block @ named).todense(), np.float64)
+    counts += 0.1 * votes.shares_k()
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def _weigh(
+    block: sparse.csr_matrix,
+    given_mk: Probs | None,
+    fixed: bool,
+    crowd: _Crowd,
+    world: _World,
+    sums: _Sums,
+    often_m: NDArray[np.bool_],
+    posterior_mk: Probs,
+) -> Probs:
+    """Fill in the posterior of some samples; return that of the class each looks like."""
+    logits = None
+    if given_mk is None:
+        prior = np.broadcast_to(world.share_k, posterior_mk.shape)
+    elif fixed:
+        prior = given_mk
+    else:
+        logits = np.log(np.maximum(given_mk, LEAST_PROBABILITY))
+        logits -= logits.mean(axis=1, keepdims=True)
+        fitted = normalized(world.sharpness * logits + world.bias_k)
+        prior = (1.0 - MODEL_DOUBT) * fitted + MODEL_DOUBT * world.share_k
+    likely = block @ crowd.evidence_pk
+    likely -= likely.max(axis=1, keepdims=True)
+    np.exp(likely, out=likely)
+    # Looking like each other class is equally probable: no matrix product is needed.
+    off = world.hard / max(likely.shape[1] - 1, 1)
+    straight = 1.0 - world.hard - off
+    total = likely.sum(axis=1, keepdims=True)
+    joint = prior * (straight * likely + off * total)
+    evidence = joint.sum(axis=1, keepdims=True)
+    np.divide(joint, evidence, out=posterior_mk)
+    seen = likely * (straight * prior + off * prior.sum(axis=1, keepdims=True)) / evidence
+    alike = ((straight + off) * prior * likely).sum(axis=1) / evidence[:, 0]
+    sums.hard += float((1.0 - alike)[often_m].sum())
+    if logits is not None:
+        gap = posterior_mk - fitted
+        mean = (fitted * logits).sum(axis=1)
+        sums.slope += float((gap * logits).sum())
+        sums.curve += float(((fitted * logits**2).sum(axis=1) - mean**2).sum())
+        sums.model_k += fitted.sum(axis=0)
+    return seen
+
+
+def _common(votes: Votes, crowd: _Crowd) -> Probs:
+    """Return P(annotator names class | true class) before the annotator's own confusions."""
+    knowing = crowd.knowing_j[votes.annotators_p, None] * crowd.shared_lk[votes.columns_p]
+    knowing += ((1.0 - crowd.knowing_j[votes.annotators_p]) * crowd.guess_p)[:, None]
+    return knowing
+
+
+def _learn(votes: Votes, seen_pk: Probs, crowd: _Crowd, trust: Trust, *, adapt: bool) -> None:
+    """Estimate the annotators from how often each named what where each class was true."""
+    who, named = votes.annotators_p, votes.columns_p
+    share_p = votes.shares_k()[named]
+    for _ in range(2):
+        known_pk = crowd.knowing_j[who, None] * crowd.shared_lk[named]
+        known_pk /= known_pk + ((1.0 - crowd.knowing_j[who]) * crowd.guess_p)[:, None]
+        known_pk *= seen_pk
+        known_p = known_pk.sum(axis=1)
+        known_j = votes.by_annotator_jp @ known_p
+        crowd.knowing_j = (known_j + trust.knowing[0]) / (votes.answers_j + sum(trust.knowing))
+        counts_lk = np.asarray(votes.by_class_kp @ known_pk)
+        right = (np.trace(counts_lk) + trust.right[0]) / (counts_lk.sum() + sum(trust.right))
+        plain_lk = _one_coin(float(right), votes.num_classes)
+        crowd.shared_lk = (counts_lk + crowd.shared * plain_lk) / (
+            counts_lk.sum(axis=0) + crowd.shared
+        )
+        guessed_p = votes.answers_p - known_p
+        guessed_j = votes.by_annotator_jp @ guessed_p
+        crowd.guess_p = (guessed_p + crowd.guess * share_p) / (guessed_j[who] + crowd.guess)
+    common_pk = _common(votes, crowd)
+    seen_jk = np.asarray(votes.by_annotator_jp @ seen_pk)
+    if adapt:
+        crowd.own = _likeliest(OWN_STRENGTHS, seen_pk, common_pk, seen_jk)
+        crowd.shared = _likeliest(SHARED_STRENGTHS, counts_lk, plain_lk, counts_lk.sum(axis=0))
+        crowd.guess = _likeliest(GUESS_STRENGTHS, guessed_p, share_p, guessed_j)
+    common_pk *= crowd.own
+    common_pk += seen_pk
+    common_pk /= (seen_jk + crowd.own)[who]
+    crowd.evidence_pk = np.log(common_pk, out=common_pk)
+
+
+def _adjust(world: _World, sums: _Sums, num_samples: int, judged: int, *, adapt: bool) -> None:
+    """Estimate the classes' shares, the model's sharpness and how many samples are hard."""
+    num_classes = len(sums.class_k)
+    if adapt:
+        even_k = np.full(num_classes, 1.0 / num_classes)
+        world.balance = _likeliest(
+            SHARED_STRENGTHS, sums.class_k, even_k, np.array(float(num_samples))
+        )
+    world.share_k = (sums.class_k + world.balance / num_classes) / (num_samples + world.balance)
+    if sums.curve > 0.0:
+        step = (sums.slope - (world.sharpness - 1.0)) / (sums.curve + 1.0)
+        # A model found sharper than it says would outvote people where each answered alone.
+        world.sharpness = float(np.clip(world.sharpness + step, 0.0, 1.0))
+        world.bias_k = world.bias_k + np.log((sums.class_k + 1.0) / (sums.model_k + 1.0))
+        world.bias_k -= world.bias_k.mean()
+    if judged and sums.hard:
+        world.hard = (sums.hard + HARD_PRIOR[0]) / (judged + sum(HARD_PRIOR))
+
+
+def _likeliest(strengths: Probs, counts: Probs, shares: Probs, totals: Probs) -> float:
+    """Return the strength of a Dirichlet prior under which the counts are likeliest."""
+    some = counts > 0.01  # the others add next to nothing, and are most of them
+    counts, shares = counts[some], shares[some]
+    scores = [
+        float((gammaln(counts + s * shares) - gammaln(s * shares)).sum())
+        - float((gammaln(totals + s) - gammaln(s)).sum())
+        for s in strengths.tolist()
+    ]
+    return float(strengths[int(np.argmax(scores))])

@@ -1,0 +1,34 @@
+"""The servers that the Label Studio contract runs over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.label_studio.contract_server import Person, Server
+from tests.label_studio.fake import FakeLabelStudio
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.service)])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    if request.param == "fake":
+        with FakeLabelStudio() as fake:
+
+            def add() -> Person:
+                user = fake.add_user(f"annotator-{len(fake.state.users)}@example.com")
+                return Person(user.id, user.email, user.token)
+
+            made = Server(fake.url, fake.token, add)
+            with made.http:
+                yield made
+    else:
+        real = request.getfixturevalue("label_studio")
+        new_annotator = request.getfixturevalue("new_annotator")
+
+        def sign_up() -> Person:
+            account = new_annotator()
+            return Person(account.user_id, account.email, account.token)
+
+        made = Server(real.url, real.token, sign_up)
+        with made.http:
+            yield made
