@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from deployments.label_studio.accounts import Account, sign_up
 from deployments.label_studio.server import LabelStudioServer
-from PIL import Image
-from tests.label_studio.proxy import FaultProxy
-
 from holdfast.data.ingest import ingest
 from holdfast.project import Project
+from tests.label_studio.proxy import FaultProxy
 
 COLORS = {"blue": (30, 60, 200), "green": (40, 180, 60), "red": (200, 40, 40)}
 NUM_LABELED = 14

@@ -10,7 +10,6 @@ from types import FrameType
 
 from deployments.label_studio.install import HOME
 from deployments.label_studio.server import LabelStudioServer
-
 from holdfast.errors import HoldfastError, TransientError
 
 PORT = 8080

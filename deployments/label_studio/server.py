@@ -19,7 +19,6 @@ from deployments.label_studio.install import (
     ensure_installed,
     environment,
 )
-
 from holdfast.errors import ConfigError, TransientError
 
 HOST = "127.0.0.1"
@@ -79,6 +78,7 @@ class LabelStudioServer:
         if not database.exists():
             part = shutil.copyfile(EMPTY_DATABASE, data / "part.sqlite3")
             part.replace(database)
+        self.home = home
         self.log = home / LOG_NAME
         self.token = _secret(home / "token", 20)
         self.password = _secret(home / "password", 12)

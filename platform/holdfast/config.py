@@ -81,9 +81,14 @@ class Config:
             )
 
     def digest(self) -> str:
-        """Return a sha256 of all settings; equal settings give equal digests."""
-        settings = json.dumps(dataclasses.asdict(self), sort_keys=True, default=list)
-        return hashlib.sha256(settings.encode()).hexdigest()
+        """Return a sha256 of all settings but addresses: where things are decides nothing."""
+        settings = dataclasses.asdict(self)
+        for section in ("ledger", "web"):
+            del settings[section]
+        for name in ("url", "token_file"):
+            del settings["annotation"]["label_studio"][name]
+        text = json.dumps(settings, sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load(path: Path) -> Config:

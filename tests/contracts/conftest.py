@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from tests.label_studio.contract_server import Person, Server
 from tests.label_studio.fake import FakeLabelStudio
 

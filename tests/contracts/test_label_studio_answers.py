@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from tests.label_studio.contract_server import NOBODY, Server, guess, row, said
 
 
@@ -175,6 +176,15 @@ def test_stream_serves_a_task_opened_again_to_somebody_else_only(server: Server)
     assert server.call("GET", f"projects/{project}/next").status_code == 404
     headers = {"Authorization": f"Token {person.token}"}
     assert server.http.get(f"/api/projects/{project}/next", headers=headers).json()["id"] == task
+
+
+def test_stream_of_several_answers_each_serves_begun_tasks_first(server: Server) -> None:
+    project = server.project(maximum_annotations=2)
+    tasks = server.put(project, *"abc")
+    server.annotate(tasks[1], completed_by=server.new_person().id)
+    assert server.ok("GET", f"projects/{project}/next")["id"] == tasks[1]
+    server.annotate(tasks[1])
+    assert server.ok("GET", f"projects/{project}/next")["id"] == tasks[0]
 
 
 def test_stream_shows_guesses_of_the_project_s_model_version_only(server: Server) -> None:

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import pytest
+
 from tests.label_studio.contract_server import CAT, CONFIG, DOG, IMAGE, NOBODY, Server, row, where
 
 
 def test_project_fields_sent_come_back(server: Server) -> None:
     project = server.project(title="as sent", description="marker 1", maximum_annotations=2)
     seen = server.ok("GET", f"projects/{project}")
-    assert seen["title"], seen["description"] == ("as sent", "marker 1")
+    assert (seen["title"], seen["description"]) == ("as sent", "marker 1")
     assert (seen["label_config"], seen["maximum_annotations"]) == (CONFIG, 2)
     assert seen["parsed_label_config"]["label"]["labels"] == ["cat", "dog"]
 

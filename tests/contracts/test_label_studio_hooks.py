@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+
 from tests.label_studio.contract_server import CONFIG, Server, said
 
 

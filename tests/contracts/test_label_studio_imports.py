@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+
 from tests.label_studio.contract_server import NOBODY, Server, guess, row, said, where
 from tests.label_studio.proxy import FaultProxy, lose_response
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.label_studio.contract_server import NOBODY, Server, guess, row, said, where
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.faults.killing import end_of, play, undo
 
 from holdfast.loop import PHASES
 from holdfast.project import Project
 from holdfast.store.schema import answer, model, promotion, query
+from tests.faults.killing import end_of, play, undo
 
 ROOT = Path(__file__).parents[2]
 EDGES = ("before", "worked", "recording", "recorded")

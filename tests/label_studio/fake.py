@@ -1,7 +1,7 @@
 """A faithful stand-in for a Label Studio 1.23.2 server: in this process, on loopback, at once.
 
-What it repeats of the real server, each asserted on both by
-`tests/contracts/test_label_studio_contract.py`:
+What it repeats of the real server, each asserted on both by the suite in
+`tests/contracts/test_label_studio_*.py`:
 
 - Nothing is ever deduplicated: not projects, tasks, annotations or predictions.
 - An import gives the highest task id there is plus one, so that the id of a deleted newest

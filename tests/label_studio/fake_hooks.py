@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+
 from tests.label_studio.fake_interface import RefusalError, invalid
 from tests.label_studio.fake_requests import PAGE_404, Call, Reply
 from tests.label_studio.fake_state import State

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
+
 from tests.label_studio.contract_server import CONFIG, row, said
 from tests.label_studio.fake import FakeLabelStudio, body_of
 

@@ -6,11 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+
 from deployments.label_studio import install
-
 from holdfast.errors import ConfigError
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_lock_file_of_label_studio_names_no_address() -> None:

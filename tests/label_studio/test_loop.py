@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.faults.killing import end_of, play
-from tests.label_studio.fake import FakeLabelStudio
-from tests.label_studio.questions import choice, say
 
 from holdfast.annotation.label_studio_client import LabelStudioClient, connect
 from holdfast.project import Project
 from holdfast.records import BAD_IMAGE, NONE_OF_THESE
 from holdfast.store import answers, labels, questions, samples
+from tests.faults.killing import end_of, play
+from tests.label_studio.fake import FakeLabelStudio
+from tests.label_studio.questions import choice, say
 
 WRITES = ("create-project", "import")
 PLACES = (

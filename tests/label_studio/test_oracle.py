@@ -8,8 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+
 from deployments.label_studio.accounts import Account
 from deployments.label_studio.server import LabelStudioServer
+from holdfast.annotation.label_studio_client import LabelStudioClient, connect
+from holdfast.annotation.labeling_interface import build_interface, read_interface
+from holdfast.errors import ConfigError
+from holdfast.records import BAD_IMAGE, NONE_OF_THESE, SKIPPED
 from tests.label_studio.questions import (
     UNKNOWN,
     Asking,
@@ -19,11 +24,6 @@ from tests.label_studio.questions import (
     say,
     uid_of,
 )
-
-from holdfast.annotation.label_studio_client import LabelStudioClient, connect
-from holdfast.annotation.labeling_interface import build_interface, read_interface
-from holdfast.errors import ConfigError
-from holdfast.records import BAD_IMAGE, NONE_OF_THESE, SKIPPED
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

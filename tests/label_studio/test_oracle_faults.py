@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from deployments.label_studio.server import LabelStudioServer
+from holdfast.annotation.label_studio_client import LabelStudioClient, connect
+from holdfast.errors import ConfigError, TransientError
 from tests.label_studio.proxy import (
     FaultProxy,
     after,
@@ -16,9 +19,6 @@ from tests.label_studio.proxy import (
     lose_response,
 )
 from tests.label_studio.questions import Asking, cards_of, choice, query_about, say, uid_of
-
-from holdfast.annotation.label_studio_client import LabelStudioClient, connect
-from holdfast.errors import ConfigError, TransientError
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

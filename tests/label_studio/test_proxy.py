@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+
 from tests.label_studio import proxy as faults
 from tests.label_studio.proxy import FaultProxy
 

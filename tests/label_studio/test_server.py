@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from deployments.label_studio.accounts import (
     Account,
     access_token,
@@ -24,9 +25,8 @@ from deployments.label_studio.accounts import (
     sign_up,
 )
 from deployments.label_studio.server import LabelStudioServer
-from tests.label_studio.proxy import FaultProxy
-
 from holdfast.errors import ConfigError, HoldfastError
+from tests.label_studio.proxy import FaultProxy
 
 ROOT = Path(__file__).parents[2]
 LABELS = (
@@ -121,7 +121,7 @@ def test_first_user_of_started_server_may_do_everything(client: httpx.Client) ->
 
 
 def test_secrets_of_first_user_are_for_their_owner_alone(label_studio: LabelStudioServer) -> None:
-    home = label_studio.log.parent
+    home = label_studio.home
     for name in ("token", "password"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
     assert (home / "token").read_text().strip() == label_studio.token
@@ -136,7 +136,7 @@ def test_hook_on_loopback_is_allowed(client: httpx.Client) -> None:
 def test_image_in_folder_of_files_is_shown(
     label_studio: LabelStudioServer, client: httpx.Client
 ) -> None:
-    folder = label_studio.log.parent / "files" / "shown"
+    folder = label_studio.home / "files" / "shown"
     folder.mkdir(parents=True)
     (folder / "a.png").write_bytes(b"pixels")
     project, _ = new_project(client, 1)

@@ -16,9 +16,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from deployments.label_studio.server import LabelStudioServer
-from tests.asked_project import ask, crown
 
+from deployments.label_studio.server import LabelStudioServer
 from holdfast.annotation.image_links import ImageLinks, load_key
 from holdfast.annotation.label_studio_client import LabelStudioClient, connect
 from holdfast.annotation.label_studio_hooks import SECRET_HEADER, TITLE, hint_secret, register
@@ -28,6 +27,7 @@ from holdfast.loop import run_round
 from holdfast.phases.label_studio import join
 from holdfast.project import Project
 from holdfast.store import answers, samples
+from tests.asked_project import ask, crown
 
 PATIENCE = 60.0
 CLASSES = ("blue", "green", "red")
@@ -98,9 +98,8 @@ def root(label_studio: LabelStudioServer, tiny_project: Callable[[str], Path]) -
         port = found.getsockname()[1]
     config = made / "holdfast.toml"
     asks_people = config.read_text().replace('"simulated"\ntruth = "truth.csv"', '"label-studio"')
-    config.write_text(
-        f'{asks_people}[annotation.label_studio]\nurl = "{label_studio.url}"\n[web]\nport = {port}\n'
-    )
+    ours = f'[annotation.label_studio]\nurl = "{label_studio.url}"\n[web]\nport = {port}\n'
+    config.write_text(asks_people + ours)
     return made
 
 

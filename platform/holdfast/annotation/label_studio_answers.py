@@ -23,6 +23,8 @@ from holdfast.records import Answer, Query
 
 # A change is stamped before it is committed: SQLite may keep it waiting for its lock so long.
 OVERLAP = timedelta(seconds=30)
+# The server tells its time in whole seconds, and stamps a change before it answers.
+_SKEW = timedelta(seconds=2)
 _IDS_A_LOOKUP = 200
 
 ReadIds = Callable[[Sequence[str]], Mapping[str, int]]
@@ -90,7 +92,7 @@ def fetch_news(
     tail = client.page(project, size=1)
     settled = tail.total_annotations == head.total_annotations
     memory = replace(
-        _after(memory, tasks, head.server_time or datetime.now(UTC)),
+        _after(memory, tasks, head, tail),
         annotations=head.total_annotations if settled else None,
     )
     tasks += _twins_of(client, project, memory, tasks)
@@ -112,7 +114,10 @@ def _what_to_list(
     client: LabelStudioClient, project: int, memory: Memory, head: Page
 ) -> list[Filter] | None:
     """Return filters for the tasks that may have changed; None where none has."""
-    if memory.watermark is None or memory.newest is None:
+    if memory.watermark is None or memory.newest is None or memory.seen is None:
+        return []
+    if _time(head) < moment(memory.seen) - _SKEW:
+        # The server's clock was set back: changes carry times that were over before.
         return []
     since = time_filter("updated_at", "greater", moment(memory.watermark))
     newest = time_filter("updated_at", "greater", moment(memory.newest))
@@ -121,36 +126,40 @@ def _what_to_list(
     if memory.newest != memory.watermark:
         # Changes from before the newest known one may have been committed after we looked.
         # Once all must be there, they are listed a last time; until then counts tell.
-        now = head.server_time or datetime.now(UTC)
-        if now >= moment(memory.newest) + OVERLAP:
+        if _time(head) >= moment(memory.newest) + OVERLAP:
             return [since]
         zone = client.page(project, [since], size=1)
         if [zone.total, zone.total_annotations] != list(memory.zone):
             return [since]
     if memory.annotations not in (None, head.total_annotations):
-        # Answers came or went without a newer time: the server's clock was set back.
+        # Answers came or went without a newer time: the clock was set back, and went on.
         return []
     return None
 
 
-def _after(memory: Memory, tasks: Sequence[Task], started: datetime) -> Memory:
-    """Return the memory once these tasks are known, listed from a moment on."""
-    times = [task["updated_at"] for task in tasks]
+def _after(memory: Memory, tasks: Sequence[Task], head: Page, tail: Page) -> Memory:
+    """Return the memory once these tasks are known, listed between two looks."""
+    times = [moment(task["updated_at"]) for task in tasks]
     if memory.newest is not None:
-        times.append(memory.newest)
+        times.append(moment(memory.newest))
     if not times:
         return memory
-    newest = max(times, key=moment)
-    early = started - OVERLAP
-    watermark = newest if moment(newest) <= early else early.isoformat()
-    zone = [task for task in tasks if moment(task["updated_at"]) > moment(watermark)]
+    # A time yet to come, from before a clock was set back, would hide all until then.
+    newest = min(max(times), _time(tail) + _SKEW)
+    watermark = min(newest, _time(head) - OVERLAP)
+    zone = [task for task in tasks if moment(task["updated_at"]) > watermark]
     annotations = [one for task in zone for one in task["annotations"]]
     return replace(
         memory,
-        newest=newest,
-        watermark=watermark,
+        newest=newest.isoformat(),
+        watermark=watermark.isoformat(),
+        seen=_time(head).isoformat(),
         zone=(len(zone), sum(not one["was_cancelled"] for one in annotations)),
     )
+
+
+def _time(page: Page) -> datetime:
+    return page.server_time or datetime.now(UTC)
 
 
 def _take_inventory(client: LabelStudioClient, project: int, read_ids: ReadIds) -> _Inventory:

@@ -26,10 +26,12 @@ class Memory:
     annotations : int or None
         How many annotations there were when each was known; None while more came in.
     newest : str or None
-        The latest time a task known to us changed, as the server writes it.
+        The latest time a task known to us changed, by the server's clock.
     watermark : str or None
         Every change up to here is known: at most `newest`, and earlier while changes of that
         time may still come to light.
+    seen : str or None
+        When we looked last and something had changed, by the server's clock.
     zone : (int, int)
         How many tasks changed after the watermark, and annotations they have.
     twins : mapping of str to sequence of int
@@ -45,6 +47,7 @@ class Memory:
     annotations: int | None = None
     newest: str | None = None
     watermark: str | None = None
+    seen: str | None = None
     zone: Sequence[int] = (0, 0)
     twins: Mapping[str, Sequence[int]] = field(default_factory=dict)
 

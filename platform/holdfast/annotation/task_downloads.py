@@ -102,13 +102,14 @@ class TaskDownloads:
         if parts.scheme in ("", *_WEB) and parts.path.startswith("/"):
             # The client puts the path that the server itself lies below before all others.
             path = parts.path.removeprefix(ours.path.rstrip("/"))
-            return self._from_label_studio(path, dict(parse_qsl(parts.query, True)))
+            return self._from_label_studio(address, path, dict(parse_qsl(parts.query, True)))
         if parts.scheme and "://" in address:
             storage = base64.urlsafe_b64encode(address.encode()).decode()
-            return self._from_label_studio(f"/tasks/{task}/resolve/", {"fileuri": storage})
+            path = f"/tasks/{task}/resolve/"
+            return self._from_label_studio(address, path, {"fileuri": storage})
         raise IngestError(f"{address[:100]} is no address of an image")
 
-    def _from_label_studio(self, path: str, params: dict[str, str]) -> bytes:
+    def _from_label_studio(self, address: str, path: str, params: dict[str, str]) -> bytes:
         url = self._client.url
         answer = self._patiently(url, lambda: self._client.fetch(path, params=params))
         if answer.status_code == 401:
@@ -116,10 +117,10 @@ class TaskDownloads:
             assert refused is not None  # noqa: S101
             raise refused
         if not answer.is_redirect:
-            return _content(answer, f"Label Studio, asked for {path},")
+            return _content(answer, f"Label Studio, asked for {address[:100]},")
         target = urljoin(f"{url}/", answer.headers["Location"])
         if urlsplit(target).netloc == urlsplit(url).netloc:
-            raise IngestError(f"Label Studio does not show {path} to this token's user")
+            raise IngestError(f"Label Studio does not show {address[:100]} to this token's user")
         # A storage has its own way to see who may read.
         return self._from_web(target)
 
@@ -187,7 +188,7 @@ def _content(answer: httpx.Response, who: str) -> bytes:
     if not answer.is_success:
         reason = {
             403: "it may not be seen with this token",
-            404: "it is not there",
+            404: "it is not there, nor in a storage connected there",
             500: "it is probably gone from the server's disk",
         }.get(answer.status_code, "the server gave no image")
         raise IngestError(f"{who} answered {answer.status_code}: {reason}")

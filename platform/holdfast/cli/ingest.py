@@ -74,7 +74,6 @@ def _text(report: IngestReport) -> str:
 
 
 def _text_of_import(report: ImportReport) -> str:
-    taken = report.num_added + report.num_known
     lines = [
         facts(
             {
@@ -87,7 +86,7 @@ def _text_of_import(report: ImportReport) -> str:
                 "not fetched": count(len(report.unfetched), "image"),
                 "quarantine": count(len(report.quarantined), "image"),
                 "labels": f"{report.num_labeled:,} added",
-                "unlabeled": f"{report.num_unlabeled:,} of {taken:,} wait in the pool",
+                "unlabeled": f"{count(report.num_unlabeled, 'task')}, for the pool",
                 "classes": _classes(report.classes_added),
                 "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
                 "left alone": f"{count(report.num_replaced, 'answer')} replaced by a later one of "

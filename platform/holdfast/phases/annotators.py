@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from holdfast.evaluation.annotator_data import (
-    AnnotatorPair,
     AnnotatorResult,
     AnnotatorsData,
-    ClassPair,
-    Confusion,
     Replies,
     Speed,
 )
 from holdfast.evaluation.annotator_page import write
+from holdfast.phases.annotator_agreement import (
+    Votes,
+    annotator_pairs,
+    class_pairs,
+    confusions_of,
+    counts_mk,
+    number,
+    said_by_consensus,
+    votes_of,
+)
 from holdfast.project import Project
-from holdfast.quality.annotator_pairs import agreement_with_others, pair_kappas
+from holdfast.quality.annotator_pairs import agreement_with_others
 from holdfast.quality.annotators import AnnotatorQuality, annotator_quality
 from holdfast.quality.kappa import (
-    alarmed_pairs,
-    class_pair_agreement,
     fleiss_kappa,
     krippendorff_alpha,
 )
@@ -36,7 +39,6 @@ from holdfast.records import (
     BAD_IMAGE,
     NONE_OF_THESE,
     SKIPPED,
-    Ids,
     LabelTable,
     QuestionState,
     RecordedAnswer,
@@ -44,21 +46,9 @@ from holdfast.records import (
 from holdfast.store import answers, labels, questions
 
 _RECENT = timedelta(days=7)
-# Annotators in the picture of pairs, and mix-ups named per annotator.
-_PAIRED, _CONFUSIONS = 12, 5
 # Clocks of annotators' machines may be ahead by as much.
 _SKEW = timedelta(days=1)
 _REMARKS = {NONE_OF_THESE: "none_of_these", BAD_IMAGE: "bad_image", SKIPPED: "skipped"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Votes:
-    """One class per sample and annotator, as said last; annotators by their place in `names`."""
-
-    names: tuple[str, ...]
-    sample_ids_a: Ids
-    annotators_a: Ids
-    class_ids_a: Ids
 
 
 def write_annotators(
@@ -93,7 +83,7 @@ def summarize(project: Project, moment: datetime) -> AnnotatorsData:
         class_names = labels.class_names(connection)
         asked_as_gold = _gold_questions(connection)
         known = _known(labels.resolve(connection, labels.open_scope(connection)))
-    votes = _votes(replies)
+    votes = votes_of(replies)
     gold = {
         one.answer.sample_id: known[one.answer.sample_id]
         for one in replies
@@ -114,12 +104,12 @@ def summarize(project: Project, moment: datetime) -> AnnotatorsData:
         title=project.root.name,
         made_at=moment.astimezone().strftime("%d %B %Y, %H:%M"),
         annotators=_annotators(replies, votes, quality, class_names, asked_as_gold, known, moment),
-        alpha=_number(krippendorff_alpha(votes.sample_ids_a, votes.class_ids_a)),
-        fleiss=_number(fleiss_kappa(_counts(votes))),
+        alpha=number(krippendorff_alpha(votes.sample_ids_a, votes.class_ids_a)),
+        fleiss=number(fleiss_kappa(counts_mk(votes))),
         alarm_below=project.config.agreement.alarm_below,
-        class_pairs=_class_pairs(votes, class_names, project.config.agreement.alarm_below),
-        annotator_pairs=_annotator_pairs(votes),
-        said=_said(quality, class_names),
+        class_pairs=class_pairs(votes, class_names, project.config.agreement.alarm_below),
+        annotator_pairs=annotator_pairs(votes),
+        said=said_by_consensus(quality, class_names),
         days={day: dated[day] for day in sorted(day for day in dated if day is not None)},
         undated=undated,
         problems=dict(problems.most_common()),
@@ -136,23 +126,9 @@ def _known(table: LabelTable) -> dict[int, int]:
     return dict(zip(table.sample_ids_n.tolist(), table.class_ids_n.tolist(), strict=True))
 
 
-def _votes(replies: Sequence[RecordedAnswer]) -> _Votes:
-    names = tuple(sorted({one.answer.annotator for one in replies}))
-    place = {name: j for j, name in enumerate(names)}
-    # Somebody asked again about a sample has one voice there: what they said last.
-    last = {
-        (one.answer.sample_id, place[one.answer.annotator]): one.class_id
-        for one in replies
-        if one.class_id is not None
-    }
-    columns = np.array([(*key, class_id) for key, class_id in last.items()], np.int64)
-    sample_ids_a, annotators_a, class_ids_a = columns.reshape(-1, 3).T
-    return _Votes(names, sample_ids_a, annotators_a, class_ids_a)
-
-
 def _annotators(
     replies: Sequence[RecordedAnswer],
-    votes: _Votes,
+    votes: Votes,
     quality: AnnotatorQuality,
     class_names: Sequence[str],
     asked_as_gold: set[tuple[str, int]],
@@ -187,10 +163,10 @@ def _annotators(
                 accuracy=float(quality.accuracy_j[j]) if compared else None,
                 interval=(float(quality.low_j[j]), float(quality.high_j[j])) if compared else None,
                 num_shared=int(others.num_shared_j[j]),
-                kappa=_number(others.kappa_j[j]),
+                kappa=number(others.kappa_j[j]),
                 gold_right=sum(judged),
                 gold_asked=len(judged),
-                confusions=_confusions(quality, j, class_names),
+                confusions=confusions_of(quality, j, class_names),
                 weight=float(quality.weight_j[j]) if compared else None,
                 is_spammer=compared and bool(quality.is_spammer_j[j]),
             )
@@ -201,7 +177,7 @@ def _annotators(
 def _replies(said: Sequence[RecordedAnswer], moment: datetime) -> Replies:
     kinds = Counter(_kind(one) for one in said)
     recent = sum(
-        (when := _given_at(one)) is not None and timedelta() <= moment - when <= _RECENT
+        (when := _given_at(one)) is not None and -_SKEW <= moment - when <= _RECENT
         for one in said
         if one.class_id is not None
     )
@@ -226,79 +202,6 @@ def _speed(said: Sequence[RecordedAnswer]) -> Speed | None:
     return Speed(low=low, median=median, high=high, number=len(seconds))
 
 
-def _said(quality: AnnotatorQuality, names: Sequence[str]) -> dict[str, dict[str, int]]:
-    total_kk = quality.confusion_jkk.sum(axis=0)
-    said: dict[str, dict[str, int]] = {}
-    for consensus, answered in np.argwhere(total_kk).tolist():
-        row = said.setdefault(names[quality.class_ids_k[consensus]], {})
-        row[names[quality.class_ids_k[answered]]] = int(total_kk[consensus, answered])
-    return said
-
-
-def _confusions(quality: AnnotatorQuality, j: int, names: Sequence[str]) -> tuple[Confusion, ...]:
-    wrong_kk = quality.confusion_jkk[j].copy()
-    np.fill_diagonal(wrong_kk, 0)
-    order = np.argsort(-wrong_kk, axis=None, kind="stable")[:_CONFUSIONS]
-    places = zip(*np.unravel_index(order, wrong_kk.shape), strict=True)
-    return tuple(
-        Confusion(
-            said=names[quality.class_ids_k[answered]],
-            consensus=names[quality.class_ids_k[consensus]],
-            number=int(wrong_kk[consensus, answered]),
-        )
-        for consensus, answered in places
-        if wrong_kk[consensus, answered]
-    )
-
-
-def _counts(votes: _Votes) -> NDArray[np.int64]:
-    """Return answers per sample and class, of samples that two people or more answered."""
-    _, row_a, heard_m = np.unique(votes.sample_ids_a, return_inverse=True, return_counts=True)
-    several_a = heard_m[row_a] > 1
-    _, row_a = np.unique(row_a[several_a], return_inverse=True)
-    classes, column_a = np.unique(votes.class_ids_a[several_a], return_inverse=True)
-    counts = np.zeros((len(np.unique(row_a)), len(classes)), np.int64)
-    np.add.at(counts, (row_a, column_a), 1)
-    return counts
-
-
-def _class_pairs(
-    votes: _Votes, class_names: Sequence[str], alarm_below: float
-) -> tuple[ClassPair, ...]:
-    found = class_pair_agreement(
-        votes.sample_ids_a, votes.annotators_a, votes.class_ids_a, len(class_names)
-    )
-    alarmed = {(pair.first, pair.second) for pair in alarmed_pairs(found, alarm_below)}
-    pairs = [
-        ClassPair(
-            first=class_names[pair.first],
-            second=class_names[pair.second],
-            kappa=_number(pair.kappa),
-            alpha=_number(pair.alpha),
-            num_samples=pair.num_samples,
-            alarmed=(pair.first, pair.second) in alarmed,
-        )
-        for pair in found
-        if pair.num_samples
-    ]
-    return tuple(sorted(pairs, key=lambda one: (not one.alarmed, _last_if_none(one.alpha))))
-
-
-def _annotator_pairs(votes: _Votes) -> tuple[AnnotatorPair, ...]:
-    given_j = np.bincount(votes.annotators_a, minlength=len(votes.names))
-    busiest = np.argsort(-given_j, kind="stable")[:_PAIRED].tolist()
-    found = pair_kappas(votes.sample_ids_a, votes.annotators_a, votes.class_ids_a, among=busiest)
-    return tuple(
-        AnnotatorPair(
-            first=votes.names[pair.first],
-            second=votes.names[pair.second],
-            kappa=pair.kappa,
-            num_samples=pair.num_samples,
-        )
-        for pair in found
-    )
-
-
 def _day(one: RecordedAnswer, moment: datetime) -> str | None:
     """Return the day of an answer; None without one, and for a day that is still to come."""
     when = _given_at(one)
@@ -311,11 +214,3 @@ def _given_at(one: RecordedAnswer) -> datetime | None:
     except ValueError:
         return None
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _last_if_none(value: float | None) -> float:
-    return np.inf if value is None else value

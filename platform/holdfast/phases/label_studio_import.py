@@ -154,12 +154,15 @@ class _Import:
         self._progress = progress
         self._store = Lock()
         self._tally = _Tally()
+        # Names of this chunk's tasks that came without a label.
+        self._unlabeled: set[str] = set()
         with target.ledger.read() as connection:
             self._known = imported.sources_below(connection, foreign.prefix)
             self._said = imported.statements_below(connection, foreign.prefix)
 
     def take(self, tasks: Sequence[ForeignTask]) -> None:
         """Take in some tasks, in one transaction."""
+        self._unlabeled.clear()
         wanted = self._select(tasks)
         if not wanted:
             return
@@ -169,7 +172,10 @@ class _Import:
             labels=self._foreign.classes,
             images=lambda: self._offer(wanted),
         )
-        self._add(take_in(self._target, source))
+        done = take_in(self._target, source)
+        self._add(done)
+        unusable = {one.name for one in done.quarantined}
+        self._tally.counts["unlabeled"] += len(self._unlabeled - unusable)
 
     def report(self) -> ImportReport:
         """Return what became of all tasks; IngestError if nothing of them can be used."""
@@ -262,7 +268,8 @@ class _Import:
         except IngestError as error:
             self._tally.unfetched.append(SetAside(task.name, str(error)))
             return None
-        self._tally.counts["unlabeled"] += not task.statements
+        if not task.statements:
+            self._unlabeled.add(task.name)
         return OfferedImage(name=task.name, payload=payload, statements=task.statements)
 
     def _fetch(self, task: ForeignTask) -> bytes:

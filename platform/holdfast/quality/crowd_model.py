@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped]  # ships no types
 from scipy.special import gammaln  # type: ignore[import-untyped]
 
-from holdfast.quality.votes import Consensus, Probs, Votes, normalized
+from holdfast.quality.votes import LEAST_LOG, Consensus, Probs, Votes, normalized
 from holdfast.records import Ids
 
 TOLERANCE = 1e-5
-BLOCK_ENTRIES = 1 << 18
+PART_ENTRIES = 1 << 17
 # Sweeps after which the strengths below are estimated anew: early ones see rough classes.
 ADAPTED_AFTER = (2, 5, 10, 20)
 # How firmly annotators are held at what they have in common, in answers.
@@ -131,7 +131,7 @@ def crowd_model(
     fixed = prior_mk is not None
     known_m = np.full(num_samples, -1, np.int64) if known_m is None else known_m
     posterior_mk = np.full((num_samples, num_classes), 1.0 / max(num_classes, 1))
-    blocks = list(_blocks(votes))
+    blocks = _blocks(votes)
     twice = int((votes.answers_m > 1).sum())
     told_apart = twice > 0 or bool(((known_m >= 0) & (votes.answers_m > 0)).any())
     for sweep in range(votes.sweeps()):
@@ -141,21 +141,24 @@ def crowd_model(
             model_k=np.zeros(num_classes),
         )
         for rows, block in blocks:
-            given = None if given_mk is None else np.asarray(given_mk[rows], np.float64)
-            often = votes.answers_m[rows] > 1
-            now, before = posterior_mk[rows], posterior_mk[rows].copy()
-            if sweep == 0:
-                seen = _first(block, votes)
-                now[:] = seen
-            else:
-                seen = _weigh(block, given, fixed, crowd, world, sums, often, now)
-            sure = np.flatnonzero(known_m[rows] >= 0)
-            for array in (now, seen):
-                array[sure] = 0.0
-                array[sure, known_m[rows][sure]] = 1.0
+            # Classes that the answers speak for, then those that each sample looks like.
+            seen = _shares(block, votes) if sweep == 0 else block @ crowd.evidence_pk
+            for part in _parts(len(seen), num_classes):
+                span = slice(rows.start + part.start, rows.start + part.stop)
+                now, before = posterior_mk[span], posterior_mk[span].copy()
+                if sweep == 0:
+                    now[:] = seen[part]
+                else:
+                    given = None if given_mk is None else np.asarray(given_mk[span], np.float64)
+                    often = votes.answers_m[span] > 1
+                    _weigh(seen[part], now, given, fixed, world, sums, often)
+                sure = np.flatnonzero(known_m[span] >= 0)
+                for array in (now, seen[part]):
+                    array[sure] = 0.0
+                    array[sure, known_m[span][sure]] = 1.0
+                sums.class_k += now.sum(axis=0)
+                sums.moved += float(np.abs(now - before).sum())
             sums.seen_pk += block.T @ seen
-            sums.class_k += now.sum(axis=0)
-            sums.moved += float(np.abs(now - before).sum())
         if sweep and sums.moved < TOLERANCE * num_samples:
             break
         adapt = sweep in ADAPTED_AFTER
@@ -187,15 +190,23 @@ def _one_coin(right: float, num_classes: int) -> Probs:
     return matrix
 
 
-def _blocks(votes: Votes) -> Iterator[tuple[slice, sparse.csr_matrix]]:
-    """Cut the samples so that the arrays of a part stay in the processor's cache."""
-    size = max(1, BLOCK_ENTRIES // max(votes.num_classes, 1))
-    for start in range(0, votes.num_samples, size):
-        rows = slice(start, min(start + size, votes.num_samples))
-        yield rows, votes.votes_mp[rows]
+def _blocks(votes: Votes) -> list[tuple[slice, sparse.csr_matrix]]:
+    """Cut the samples: small blocks take little memory, but each adds to all pairs."""
+    entries = max(PART_ENTRIES, len(votes.columns_p) * votes.num_classes)
+    size = max(1, entries // max(votes.num_classes, 1))
+    starts = range(0, votes.num_samples, size)
+    cuts = [slice(start, min(start + size, votes.num_samples)) for start in starts]
+    return [(rows, votes.votes_mp[rows]) for rows in cuts]
 
 
-def _first(block: sparse.csr_matrix, votes: Votes) -> Probs:
+def _parts(num_rows: int, num_classes: int) -> Iterator[slice]:
+    """Cut a block so that the arrays of a part stay in the processor's cache."""
+    size = max(1, PART_ENTRIES // max(num_classes, 1))
+    for start in range(0, num_rows, size):
+        yield slice(start, min(start + size, num_rows))
+
+
+def _shares(block: sparse.csr_matrix, votes: Votes) -> Probs:
     """Return the shares of the answers, which no estimate has touched yet."""
     named = sparse.csr_matrix(votes.by_class_kp).T
     counts: Probs = np.asarray((block @ named).todense(), np.float64)
@@ -204,16 +215,15 @@ def _first(block: sparse.csr_matrix, votes: Votes) -> Probs:
 
 
 def _weigh(
-    block: sparse.csr_matrix,
+    likely_mk: Probs,
+    posterior_mk: Probs,
     given_mk: Probs | None,
     fixed: bool,
-    crowd: _Crowd,
     world: _World,
     sums: _Sums,
     often_m: NDArray[np.bool_],
-    posterior_mk: Probs,
-) -> Probs:
-    """Fill in the posterior of some samples; return that of the class each looks like."""
+) -> None:
+    """Turn log-likelihoods into probabilities of what samples look like; fill the posterior."""
     logits = None
     if given_mk is None:
         prior = np.broadcast_to(world.share_k, posterior_mk.shape)
@@ -224,26 +234,28 @@ def _weigh(
         logits -= logits.mean(axis=1, keepdims=True)
         fitted = normalized(world.sharpness * logits + world.bias_k)
         prior = (1.0 - MODEL_DOUBT) * fitted + MODEL_DOUBT * world.share_k
-    likely = block @ crowd.evidence_pk
-    likely -= likely.max(axis=1, keepdims=True)
-    np.exp(likely, out=likely)
+    likely_mk -= likely_mk.max(axis=1, keepdims=True)
+    np.maximum(likely_mk, LEAST_LOG, out=likely_mk)
+    np.exp(likely_mk, out=likely_mk)
     # Looking like each other class is equally probable: no matrix product is needed.
-    off = world.hard / max(likely.shape[1] - 1, 1)
+    off = world.hard / max(likely_mk.shape[1] - 1, 1)
     straight = 1.0 - world.hard - off
-    total = likely.sum(axis=1, keepdims=True)
-    joint = prior * (straight * likely + off * total)
-    evidence = joint.sum(axis=1, keepdims=True)
-    np.divide(joint, evidence, out=posterior_mk)
-    seen = likely * (straight * prior + off * prior.sum(axis=1, keepdims=True)) / evidence
-    alike = ((straight + off) * prior * likely).sum(axis=1) / evidence[:, 0]
-    sums.hard += float((1.0 - alike)[often_m].sum())
+    both_m = np.einsum("mk,mk->m", prior, likely_mk)
+    np.multiply(likely_mk, straight, out=posterior_mk)
+    posterior_mk += off * likely_mk.sum(axis=1, keepdims=True)
+    posterior_mk *= prior
+    evidence_m = posterior_mk.sum(axis=1)
+    posterior_mk /= evidence_m[:, None]
+    likely_mk *= straight * prior + off * prior.sum(axis=1, keepdims=True)
+    likely_mk /= evidence_m[:, None]
+    alike_m = (straight + off) * both_m / evidence_m
+    sums.hard += float((1.0 - alike_m)[often_m].sum())
     if logits is not None:
-        gap = posterior_mk - fitted
-        mean = (fitted * logits).sum(axis=1)
-        sums.slope += float((gap * logits).sum())
-        sums.curve += float(((fitted * logits**2).sum(axis=1) - mean**2).sum())
+        mean_m = np.einsum("mk,mk->m", fitted, logits)
+        sums.slope += float(np.vdot(posterior_mk, logits) - mean_m.sum())
         sums.model_k += fitted.sum(axis=0)
-    return seen
+        logits *= logits
+        sums.curve += float(np.vdot(fitted, logits) - (mean_m**2).sum())
 
 
 def _common(votes: Votes, crowd: _Crowd) -> Probs:
@@ -257,22 +269,19 @@ def _learn(votes: Votes, seen_pk: Probs, crowd: _Crowd, trust: Trust, *, adapt: 
     """Estimate the annotators from how often each named what where each class was true."""
     who, named = votes.annotators_p, votes.columns_p
     share_p = votes.shares_k()[named]
-    for _ in range(2):
-        known_pk = crowd.knowing_j[who, None] * crowd.shared_lk[named]
-        known_pk /= known_pk + ((1.0 - crowd.knowing_j[who]) * crowd.guess_p)[:, None]
-        known_pk *= seen_pk
-        known_p = known_pk.sum(axis=1)
-        known_j = votes.by_annotator_jp @ known_p
-        crowd.knowing_j = (known_j + trust.knowing[0]) / (votes.answers_j + sum(trust.knowing))
-        counts_lk = np.asarray(votes.by_class_kp @ known_pk)
-        right = (np.trace(counts_lk) + trust.right[0]) / (counts_lk.sum() + sum(trust.right))
-        plain_lk = _one_coin(float(right), votes.num_classes)
-        crowd.shared_lk = (counts_lk + crowd.shared * plain_lk) / (
-            counts_lk.sum(axis=0) + crowd.shared
-        )
-        guessed_p = votes.answers_p - known_p
-        guessed_j = votes.by_annotator_jp @ guessed_p
-        crowd.guess_p = (guessed_p + crowd.guess * share_p) / (guessed_j[who] + crowd.guess)
+    known_pk = crowd.knowing_j[who, None] * crowd.shared_lk[named]
+    known_pk /= known_pk + ((1.0 - crowd.knowing_j[who]) * crowd.guess_p)[:, None]
+    known_pk *= seen_pk
+    known_p = known_pk.sum(axis=1)
+    known_j = votes.by_annotator_jp @ known_p
+    crowd.knowing_j = (known_j + trust.knowing[0]) / (votes.answers_j + sum(trust.knowing))
+    counts_lk = np.asarray(votes.by_class_kp @ known_pk)
+    right = (np.trace(counts_lk) + trust.right[0]) / (counts_lk.sum() + sum(trust.right))
+    plain_lk = _one_coin(float(right), votes.num_classes)
+    crowd.shared_lk = (counts_lk + crowd.shared * plain_lk) / (counts_lk.sum(axis=0) + crowd.shared)
+    guessed_p = votes.answers_p - known_p
+    guessed_j = votes.by_annotator_jp @ guessed_p
+    crowd.guess_p = (guessed_p + crowd.guess * share_p) / (guessed_j[who] + crowd.guess)
     common_pk = _common(votes, crowd)
     seen_jk = np.asarray(votes.by_annotator_jp @ seen_pk)
     if adapt:

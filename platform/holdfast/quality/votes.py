@@ -16,6 +16,8 @@ from holdfast.records import Ids
 
 Probs = NDArray[np.float64]
 MAX_SWEEPS = 100
+# Below, probabilities would be numbers so small that processors take a hundred times as long.
+LEAST_LOG = -500.0
 # A million answers about a hundred classes get as many sweeps as fit into half a minute.
 SWEPT_ENTRIES, FEWEST_SWEEPS = 400_000_000, 14
 
@@ -80,7 +82,7 @@ class Votes:
             ("annotator", annotators_a, num_annotators),
             ("class", columns_a, num_classes),
         ):
-            if len(array) and not (0 <= array.min() and array.max() < number):
+            if len(array) and not (array.min() >= 0 and array.max() < number):
                 raise ValueError(f"a {name} lies outside 0..{number - 1}")
         self.rows_a, self.annotators_a, self.columns_a = rows_a, annotators_a, columns_a
         self.num_samples, self.num_annotators = num_samples, num_annotators
@@ -156,6 +158,7 @@ class Votes:
 def normalized(logits_mk: Probs) -> Probs:
     """Return probabilities of log weights, in place: rows sum to 1."""
     logits_mk -= logits_mk.max(axis=1, keepdims=True, initial=-np.inf)
+    np.maximum(logits_mk, LEAST_LOG, out=logits_mk)
     np.exp(logits_mk, out=logits_mk)
     logits_mk /= logits_mk.sum(axis=1, keepdims=True)
     return logits_mk

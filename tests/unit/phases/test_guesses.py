@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.asked_project import ask, crown
 
 from holdfast.errors import CheckpointMismatchError
 from holdfast.phases.guesses import Guesser
 from holdfast.phases.scoring import load_state, score
 from holdfast.project import Project
 from holdfast.store import labels, samples
+from tests.asked_project import ask, crown
 
 LAZY = """
 import sys

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.asked_project import ask
 
 from holdfast.annotation.image_links import ImageLinks, load_key
 from holdfast.annotation.label_studio_hooks import GUESS_USER, guess_password, hint_secret
 from holdfast.project import Project
 from holdfast.web.app import build
+from tests.asked_project import ask
 
 with warnings.catch_warnings():
     # Starlette's client would rather have a fork of httpx.

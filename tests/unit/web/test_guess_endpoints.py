@@ -3,12 +3,12 @@ from __future__ import annotations
 import logging
 
 import pytest
-from tests.asked_project import crown
 
 from holdfast.annotation.labeling_interface import build_interface, read_interface
 from holdfast.phases.guesses import Guess
 from holdfast.web import guess_endpoints
 from holdfast.web.guess_endpoints import results
+from tests.asked_project import crown
 
 CLASSES = ("blue", "green", "red")
 INTERFACE = build_interface(CLASSES)
