@@ -10,6 +10,7 @@ from typing import Any
 
 from holdfast.annotation.label_studio_client import LabelStudioClient, Page, Task
 from holdfast.annotation.label_studio_memory import Memory, moment
+from holdfast.annotation.label_studio_tasks import COUNTS, drop_twins
 from holdfast.annotation.labeling_interface import read_interface
 from holdfast.annotation.oracle import Collected
 from holdfast.annotation.task_content import (
@@ -37,7 +38,7 @@ class _Inventory:
     Attributes
     ----------
     twins : mapping of str to list of int
-        Tasks of samples that have several, by uid.
+        Tasks of samples that have several with answers, by uid.
     """
 
     sample_ids: Collection[int]
@@ -163,16 +164,17 @@ def _time(page: Page) -> datetime:
 
 
 def _take_inventory(client: LabelStudioClient, project: int, read_ids: ReadIds) -> _Inventory:
-    tasks: dict[str, list[int]] = defaultdict(list)
+    tasks: dict[str, list[Task]] = defaultdict(list)
     num_tasks, highest = 0, 0
-    for task in client.tasks(project, include=("id", "data")):
+    for task in client.tasks(project, include=("id", "data", *COUNTS)):
         num_tasks, highest = num_tasks + 1, task["id"]
         if uid := uid_of(task):
-            tasks[uid].append(task["id"])
+            tasks[uid].append({name: task[name] for name in ("id", *COUNTS)})
     known = read_ids(list(tasks))
+    several = {uid: ours for uid, ours in tasks.items() if len(ours) > 1 and uid in known}
     return _Inventory(
         sample_ids=set(known.values()),
-        twins={uid: ids for uid, ids in tasks.items() if len(ids) > 1 and uid in known},
+        twins=drop_twins(client, project, several),
         num_tasks=num_tasks,
         highest=highest,
     )

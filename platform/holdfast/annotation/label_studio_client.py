@@ -16,7 +16,12 @@ import httpx
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core import ApiError
 
-from holdfast.annotation.label_studio_refusals import is_passing, refusal, refused_token
+from holdfast.annotation.label_studio_refusals import (
+    is_passing,
+    reason_in,
+    refusal,
+    refused_token,
+)
 from holdfast.annotation.task_filters import Filter, number_filter
 from holdfast.errors import ConfigError, HoldfastError, TransientError
 from holdfast.failpoints import reach
@@ -359,7 +364,7 @@ class LabelStudioClient:
             self.url,
             response.status_code,
             f"{method} {path}",
-            detail=_detail(response) if response.is_error else "",
+            detail=reason_in(response.text) if response.is_error else "",
             retry_after=response.headers.get("Retry-After", ""),
             personal=self._personal,
         )
@@ -382,23 +387,6 @@ def _date(response: httpx.Response) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _detail(response: httpx.Response) -> str:
-    """Return the server's reason as one line, empty where it gives none."""
-    try:
-        answer = response.json()
-    except ValueError:
-        return ""
-    if not isinstance(answer, dict):
-        return _line(answer)
-    errors = answer.get("validation_errors")
-    return _line(errors) if errors else _line(answer.get("detail", ""))
-
-
-def _line(value: object) -> str:
-    text = value if isinstance(value, str) else json_text.dumps(value, ensure_ascii=False)
-    return " ".join(text.split())[:300]
 
 
 def _reason(error: Exception) -> str:

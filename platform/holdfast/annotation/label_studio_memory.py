@@ -17,6 +17,8 @@ class Memory:
     marker : str
         Stands in the description of a project of ours.
     project : int or None
+    created_at : str
+        When the project was made.
     adopted : bool
         Somebody else made the project.
     model_version : str
@@ -40,6 +42,7 @@ class Memory:
 
     marker: str = ""
     project: int | None = None
+    created_at: str = ""
     adopted: bool = False
     model_version: str = ""
     tasks: int = 0
@@ -70,11 +73,11 @@ class Memory:
         """Return a state that `read` takes."""
         return asdict(self)
 
-    def of_project(self, project: int, *, adopted: bool) -> Memory:
+    def of_project(self, project: int, created_at: str, *, adopted: bool) -> Memory:
         """Return what is known of a project: nothing, if it is another one than before."""
-        if self.project == project:
+        if (self.project, self.created_at) == (project, created_at):
             return self
-        return Memory(marker=self.marker, project=project, adopted=adopted)
+        return Memory(marker=self.marker, project=project, created_at=created_at, adopted=adopted)
 
     def after_sending(
         self,

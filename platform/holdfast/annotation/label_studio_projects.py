@@ -20,7 +20,8 @@ from holdfast.data.offers import Statement
 from holdfast.errors import ConfigError
 from holdfast.records import Answer
 
-_FIELDS = (*TASK_FIELDS, *ANNOTATION_FIELDS, "drafts", "total_predictions")
+# Drafts themselves would take half as long again to list, and be those of the token's user alone.
+_FIELDS = (*TASK_FIELDS, *ANNOTATION_FIELDS, "draft_exists", "total_predictions")
 # Where Label Studio keeps an image that was uploaded before there was an interface.
 _UNDEFINED = "$undefined$"
 
@@ -78,8 +79,10 @@ class ForeignTask:
         Why each other answer names none.
     num_replaced : int
         Answers that the same person replaced by a later one.
-    num_drafts, num_predictions : int
-        Neither says what anybody holds true.
+    has_draft : bool
+        Somebody began an answer and did not send it off.
+    num_predictions : int
+        Guesses of models.
     """
 
     id: int
@@ -90,7 +93,7 @@ class ForeignTask:
     statements: tuple[Statement, ...]
     set_aside: tuple[str, ...]
     num_replaced: int
-    num_drafts: int
+    has_draft: bool
     num_predictions: int
 
 
@@ -167,7 +170,7 @@ def read_task(project: ForeignProject, task: Task) -> ForeignTask:
         statements=_statements(name, said),
         set_aside=tuple(set_aside),
         num_replaced=len(annotations) - len(answers),
-        num_drafts=len(task.get("drafts") or []),
+        has_draft=bool(task.get("draft_exists")),
         num_predictions=task.get("total_predictions") or 0,
     )
 

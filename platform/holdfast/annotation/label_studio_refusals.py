@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from holdfast.errors import ConfigError, HoldfastError, TransientError
 
 # Answers of the server that a later try may not get.
@@ -79,3 +81,16 @@ def refused_token(url: str, *, detail: str, personal: bool) -> ConfigError:
         "copy a new one from Account & Settings there into the file that "
         "annotation.label_studio.token_file names, or into LABEL_STUDIO_API_KEY"
     )
+
+
+def reason_in(body: str) -> str:
+    """Return the reason that the body of a refusal gives, as one line; empty without one."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return ""
+    reason: object = answer
+    if isinstance(answer, dict):
+        reason = answer.get("validation_errors") or answer.get("detail", "")
+    text = reason if isinstance(reason, str) else json.dumps(reason, ensure_ascii=False)
+    return " ".join(text.split())[:300]

@@ -43,6 +43,8 @@ class LabelingProject:
         Whose guesses people see; empty for nobody's.
     adopted : bool
         Somebody else made it.
+    created_at : str
+        When it was made: an id may be another project's on a server set up anew.
     skips_count : bool
         Label Studio takes a skip for an answer when it decides who is asked next.
     """
@@ -51,6 +53,7 @@ class LabelingProject:
     interface: LabelingInterface
     model_version: str
     adopted: bool
+    created_at: str
     skips_count: bool
 
     def answers_of(self, task: Mapping[str, Any]) -> int:
@@ -69,7 +72,7 @@ def gone(client: LabelStudioClient, project: int) -> str:
 
 
 def find_project(
-    client: LabelStudioClient, *, known: int | None, marker: str, adopt: int
+    client: LabelStudioClient, *, known: int | None, created_at: str, marker: str, adopt: int
 ) -> LabelingProject | None:
     """Return the project that takes our questions, None where it is still to be made.
 
@@ -77,6 +80,8 @@ def find_project(
     ----------
     known : int or None
         Its id, where it is known from before.
+    created_at : str
+        When that was made.
     marker : str
         What the description of a project of ours contains.
     adopt : int
@@ -93,7 +98,7 @@ def find_project(
             raise ConfigError(gone(client, adopt))
         return _read(found, adopted=True)
     found = None if known is None else client.find(f"/api/projects/{known}")
-    if found is None:
+    if found is None or found["created_at"] != created_at:
         found = _marked(client, marker)
     return None if found is None else _read(found, adopted=False)
 
@@ -202,6 +207,7 @@ def _read(project: Mapping[str, Any], *, adopted: bool) -> LabelingProject:
         interface=interface,
         model_version=project["model_version"] or "",
         adopted=adopted,
+        created_at=project["created_at"],
         skips_count=project["skip_queue"] == "IGNORE_SKIPPED",
     )
 

@@ -28,7 +28,7 @@ class LabelStudioConfig:
         copies travel inside the tasks; `local-files`: Label Studio reads them from a folder.
     local_files : str
         For `local-files`: the folder that Label Studio serves, its
-        LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT or a folder in it.
+        LOCAL_FILES_DOCUMENT_ROOT or a folder in it, as this machine sees it.
     batch_size : int
         Tasks sent in one request, 1 to 5,000.
     timeout : float

@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from holdfast.annotation.browser_images import for_browsers
 from holdfast.annotation.label_studio_client import LabelStudioClient
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, IngestError
 
 # Longest side of a copy inside a task: 10,000 tasks stay near 150 MB.
 THUMBNAIL = 256
 # Below this an image travels without loss: every pixel counts.
 TINY = 64
-# What browsers show; other formats travel as PNG.
-_SHOWN = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "WEBP": "webp", "BMP": "bmp"}
 # Label Studio serves no files from its root itself, only from folders in it.
 _SUBFOLDER = "holdfast-images"
 _STORAGES = "/api/storages/localfiles"
@@ -81,8 +80,8 @@ class LocalFolder:
         target.mkdir(parents=True, exist_ok=True)
         links = []
         for uid, data in zip(uids, images, strict=True):
-            suffix, content = _shown(data)
-            name = f"{uid}.{suffix}"
+            content, media_type = _shown(data)
+            name = f"{uid}.{media_type.rpartition('/')[2]}"
             if not (target / name).exists():
                 draft = target / f".{name}.{os.getpid()}.tmp"
                 draft.write_bytes(content)
@@ -103,26 +102,19 @@ def _document_root(client: LabelStudioClient, project: int) -> str:
     return "/"
 
 
-def _shown(data: bytes) -> tuple[str, bytes]:
-    """Return an image file that browsers show, with its suffix."""
+def _shown(data: bytes) -> tuple[bytes, str]:
+    """Return an image file that browsers show, and its media type."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            suffix = _SHOWN.get(image.format or "")
-            if suffix is not None:
-                return suffix, data
-            buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, "PNG")
-            return "png", buffer.getvalue()
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-        return "png", _empty()
+        return for_browsers(data)
+    except IngestError:
+        return _empty(), "image/png"
 
 
 def _data_uri(data: bytes) -> str:
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            opened.load()
-            image = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        with Image.open(io.BytesIO(_shown(data)[0])) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         return f"data:image/png;base64,{base64.b64encode(_empty()).decode()}"
     kind = "png" if max(image.size) <= TINY else "jpeg"
     image.thumbnail((THUMBNAIL, THUMBNAIL))

@@ -61,7 +61,7 @@ class ImportReport:
     num_replaced : int
         Answers that the same person replaced by a later one.
     num_drafts, num_predictions : int
-        Answers nobody sent off, of the token's user; and guesses of models. Neither is a label.
+        Tasks with an answer that was not sent off; guesses of models. Neither is a label.
     classes_added : tuple of str
     quarantined : tuple of SetAside
         Tasks whose image cannot be used; a row each in the ledger.
@@ -227,7 +227,7 @@ class _Import:
                 tally.passed_over.append(SetAside(task.name, task.problem))
                 continue
             tally.counts["replaced"] += task.num_replaced
-            tally.counts["drafts"] += task.num_drafts
+            tally.counts["drafts"] += task.has_draft
             tally.counts["predictions"] += task.num_predictions
             tally.answers += [SetAside(task.name, why) for why in task.set_aside]
             if self._is_done(task):

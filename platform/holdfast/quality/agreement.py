@@ -1,10 +1,11 @@
-"""Several answers to one question: consensus, one more to ask, and who answers well.
+"""Several answers to one question: settled, one more to ask, or disputed.
 
-Shape suffixes: a answers, m samples asked about, k classes, j annotators, r ratings.
+Shape suffixes: a answers, m samples asked about, k classes, g gold questions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,16 +16,18 @@ from holdfast.records import Ids
 
 Probs = NDArray[np.float64]
 
-# Before anybody's answers are known, an annotator counts as right 19 times in 20, held
-# with the weight of 20 answers: a low start would ask twice about all that a young model
-# does not expect.
-PRIOR_RIGHT, PRIOR_WRONG = 19.0, 1.0
+METHODS = ("default", "majority", "dawid_skene", "crowdlab")
 # A label on record is believed 3 times in 4: it is only asked about when it looks wrong.
 RECORD_TRUST = 0.75
 # Share of the model's probability that is spread over all classes: networks are too sure
 # of themselves, most of all about classes they have never seen.
 MODEL_DOUBT = 0.3
-MAX_SWEEPS = 50
+# Before anybody's answers are known, an annotator counts as right 19 times in 20, held
+# with the weight of 20 answers: a low start would ask twice about all that a young model
+# does not expect.
+KNOWING, RIGHT = (19.0, 1.0), (99.0, 1.0)
+# Probabilities this close count as equal.
+EQUAL = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,14 +47,36 @@ class AgreementConfig:
     gold_share : float
         Share of a round's budget for questions whose answer is known, in [0, 0.3]: they say
         how well each annotator answers.
+    method : str
+        What makes one probability of several answers: `default`, `majority`,
+        `dawid_skene` or `crowdlab`.
+    alarm_below : float
+        Agreement of two classes, as Krippendorff's alpha in [0, 1], below which their
+        samples are asked about once more.
+    dispute_below : float
+        Probability of the leading class below which contradicting answers make no label,
+        in [0, 1]; 0 lets the leading class stand however doubtful.
     """
 
     max_answers: int = 1
     confidence: float = 0.95
     reserve_share: float = 0.0
     gold_share: float = 0.0
+    method: str = "default"
+    alarm_below: float = 0.6
+    dispute_below: float = 0.5
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(
+                f"agreement.method should be one of {', '.join(METHODS)}, not {self.method!r}"
+            )
+        for name, value in (
+            ("alarm_below", self.alarm_below),
+            ("dispute_below", self.dispute_below),
+        ):
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f"agreement.{name} should lie between 0 and 1, not {value}")
         if not 1 <= self.max_answers <= 9:
             raise ConfigError(
                 f"agreement.max_answers should lie between 1 and 9, not {self.max_answers}"
@@ -83,8 +108,8 @@ class Decisions:
     ----------
     sample_ids_m : ndarray of int64, shape (M,)
     class_ids_m : ndarray of int64, shape (M,)
-        Consensus; -1 where there is none: no answer yet, nobody could tell, or one more
-        answer is wanted.
+        Consensus; -1 where there is none: no answer yet, nobody could tell, one more
+        answer is wanted, or the answers are disputed.
     confidence_m : ndarray of float64, shape (M,)
         Probability of the consensus, or of the leading class without one, in [0, 1];
         0.0 without an answer that names a class.
@@ -93,6 +118,8 @@ class Decisions:
     tied_m : ndarray of bool, shape (M,)
         Two classes were equally probable; the label on record won, else the class that
         the earliest answer named.
+    disputed_m : ndarray of bool, shape (M,)
+        No more answers may be asked, and those there are contradict each other too much.
     """
 
     sample_ids_m: Ids
@@ -100,6 +127,7 @@ class Decisions:
     confidence_m: Probs
     ask_more_m: NDArray[np.bool_]
     tied_m: NDArray[np.bool_]
+    disputed_m: NDArray[np.bool_]
 
 
 def decide(
@@ -112,99 +140,186 @@ def decide(
     config: AgreementConfig,
     pred_probs_mk: NDArray[np.floating] | None = None,
     class_ids_k: Ids | None = None,
+    gold_ids_g: Ids | None = None,
+    gold_classes_g: Ids | None = None,
+    alarmed_pairs: Collection[tuple[int, int]] = (),
 ) -> Decisions:
-    """Settle each sample from its answers, or ask for one more.
+    """Settle each sample from its answers, ask for one more, or call it disputed.
 
     The first answer settles a sample when it agrees with the label on record or with the
     model's guess, or when it is probable enough in spite of them. Otherwise one more
-    person is asked, up to `max_answers`; then the most probable class stands. Probabilities
-    come from the one-coin model of Dawid and Skene: each annotator is right with one
-    probability, estimated from all answers together, and otherwise names any other class.
-    Record and model take part as weak votes. Time O(a k) per sweep, at most 50 sweeps.
+    person is asked, up to `max_answers`; then the most probable class stands, unless the
+    answers contradict each other and it is too doubtful. Probabilities come from the method
+    in the config, with record and model as weak votes; cost as there.
 
     Parameters
     ----------
     sample_ids_a, annotators_a, class_ids_a : ndarray of int64, shape (A,)
         One answer per element, in the order given; annotators numbered from 0; class -1
         where somebody could not tell, which uses up a question but votes for nothing.
-        Answers about samples outside `sample_ids_m` are ignored.
+        Answers about samples outside `sample_ids_m` are ignored, except to gold questions.
     sample_ids_m : ndarray of int64, shape (M,)
         Samples asked about, each once.
     record_m : ndarray of int64, shape (M,)
         Class id on record, -1 for none.
     pred_probs_mk, class_ids_k : ndarray, shapes (M, K) and (K,), optional
         What the model believes; both or neither.
+    gold_ids_g, gold_classes_g : ndarray of int64, shape (G,), optional
+        Samples, each once, and the classes they are known to have: answers about them show
+        who answers well. One that is asked about keeps its class whatever is answered.
+    alarmed_pairs : collection of (int, int)
+        Class ids that annotators confuse: a single answer that may be such a mistake is
+        not settled but asked about once more.
 
     Raises
     ------
     ValueError
         If arrays that belong together differ in length, or a sample occurs twice.
-
-    References
-    ----------
-    .. [1] Dawid and Skene, "Maximum Likelihood Estimation of Observer Error-Rates Using
-       the EM Algorithm", Applied Statistics 1979.
     """
     _check(sample_ids_a, annotators_a, class_ids_a, sample_ids_m, record_m)
-    num_samples = len(sample_ids_m)
-    by_id = np.argsort(sample_ids_m, kind="stable")
-    found = np.searchsorted(sample_ids_m, sample_ids_a, sorter=by_id)
-    row_a = by_id[np.minimum(found, max(num_samples - 1, 0))] if num_samples else found
-    ours = sample_ids_m[row_a] == sample_ids_a if num_samples else np.zeros(len(found), np.bool_)
-    row_a, annotators_a, class_ids_a = row_a[ours], annotators_a[ours], class_ids_a[ours]
-    asked_m = np.bincount(row_a, minlength=num_samples)
-    telling = class_ids_a >= 0
+    gold_ids_g = np.empty(0, np.int64) if gold_ids_g is None else gold_ids_g
+    gold_classes_g = np.empty(0, np.int64) if gold_classes_g is None else gold_classes_g
+    _check_gold(gold_ids_g, gold_classes_g)
+    num_asked = len(sample_ids_m)
+    apart = ~np.isin(gold_ids_g, sample_ids_m)
+    # Gold questions that nobody asks about here follow the samples asked about.
+    ids = np.concatenate([sample_ids_m, gold_ids_g[apart]])
+    row_a = _rows(ids, sample_ids_a)
+    telling = (row_a >= 0) & (class_ids_a >= 0)
+    asked_m = np.bincount(row_a[row_a >= 0], minlength=len(ids))[:num_asked]
     row_a, annotators_a, class_ids_a = row_a[telling], annotators_a[telling], class_ids_a[telling]
 
     known_k = np.empty(0, np.int64) if class_ids_k is None else class_ids_k
-    classes = np.unique(np.concatenate([class_ids_a, record_m[record_m >= 0], known_k]))
+    classes = np.unique(
+        np.concatenate([class_ids_a, record_m[record_m >= 0], known_k, gold_classes_g])
+    )
     column_a = np.searchsorted(classes, class_ids_a)
-    log_prior = _log_prior(classes, record_m, pred_probs_mk, known_k)
-    posterior, _ = _dawid_skene(row_a, annotators_a, column_a, log_prior)
+    prior = np.full((len(ids), len(classes)), 1.0 / max(len(classes), 1))
+    prior[:num_asked] = np.exp(_log_prior(classes, record_m, pred_probs_mk, known_k))
+    prior /= prior.sum(axis=1, keepdims=True)
+    known = np.full(len(ids), -1, np.int64)
+    known[_rows(ids, gold_ids_g)] = np.searchsorted(classes, gold_classes_g)
+    posterior = _posterior(config.method, row_a, annotators_a, column_a, prior, known)
 
-    voted_mk = np.zeros((num_samples, len(classes)))
+    ours = row_a < num_asked
+    row_a, column_a = row_a[ours], column_a[ours]
+    prior, posterior, gold_m = prior[:num_asked], posterior[:num_asked], known[:num_asked]
+    voted_mk = np.zeros(posterior.shape)
     np.add.at(voted_mk, (row_a, column_a), 1.0)
     heard_m = voted_mk.any(axis=1)
     lead_m, tied_m = _leader(posterior, voted_mk, row_a, column_a, classes, record_m)
-    confidence_m = np.zeros(num_samples)
+    lead_m = np.where(gold_m >= 0, gold_m, lead_m)
+    confidence_m = np.zeros(num_asked)
     confidence_m[heard_m] = posterior[heard_m, lead_m[heard_m]]
 
     supported_m = _supported(classes, row_a, column_a, record_m, pred_probs_mk, known_k)
-    settled_m = heard_m & (
-        (asked_m >= config.max_answers) | supported_m | (confidence_m >= config.confidence)
-    )
-    class_ids_m = np.full(num_samples, -1, np.int64)
+    last_m = asked_m >= config.max_answers
+    alarming_m = needs_second(prior, voted_mk, classes, alarmed_pairs) & ~last_m
+    settled_m = heard_m & (last_m | supported_m | (confidence_m >= config.confidence))
+    settled_m = (settled_m & ~alarming_m) | (heard_m & (gold_m >= 0))
+    contradicting_m = (voted_mk > 0).sum(axis=1) > 1
+    doubtful_m = confidence_m < config.dispute_below - EQUAL
+    disputed_m = settled_m & last_m & contradicting_m & doubtful_m & (gold_m < 0)
+    settled_m &= ~disputed_m
+    class_ids_m = np.full(num_asked, -1, np.int64)
     class_ids_m[settled_m] = classes[lead_m[settled_m]]
     return Decisions(
         sample_ids_m=sample_ids_m,
         class_ids_m=class_ids_m,
         confidence_m=confidence_m,
-        ask_more_m=~settled_m & (asked_m > 0) & (asked_m < config.max_answers),
-        tied_m=tied_m & settled_m,
+        ask_more_m=~settled_m & ~disputed_m & (asked_m > 0) & ~last_m,
+        tied_m=tied_m & settled_m & (gold_m < 0),
+        disputed_m=disputed_m,
     )
 
 
-def annotator_accuracy(
-    sample_ids_a: Ids, annotators_a: Ids, class_ids_a: Ids, *, num_annotators: int
-) -> Probs:
-    """Probability that each annotator names the right class, from agreement alone.
+def needs_second(
+    prior_mk: Probs,
+    voted_mk: Probs,
+    class_ids_k: Ids,
+    alarmed_pairs: Collection[tuple[int, int]],
+) -> NDArray[np.bool_]:
+    """Return which samples have one answer that may be an alarmed confusion, shape (M,).
 
-    The one-coin model with a prior of 19 right answers to 1 wrong: somebody who shares no
-    sample with anybody stays near 0.95. Answers of class -1 are left out. Time O(a k) a sweep.
+    The other class of the pair is the one that record and model hold most probable beside
+    the answer; where these know nothing, any alarmed pair with the answer will do.
 
-    Returns
-    -------
-    ndarray of float64, shape (num_annotators,)
-        In (0, 1); low is bad.
+    Parameters
+    ----------
+    prior_mk : ndarray of float64, shape (M, K)
+        What record and model believe.
+    voted_mk : ndarray of float64, shape (M, K)
+        How many named each class.
+    class_ids_k : ndarray of int64, shape (K,)
+        Ascending.
+    alarmed_pairs : collection of (int, int)
+        Class ids, in any order; those of unknown classes are ignored.
     """
-    telling = class_ids_a >= 0
-    samples, row_a = np.unique(sample_ids_a[telling], return_inverse=True)
-    classes, column_a = np.unique(class_ids_a[telling], return_inverse=True)
-    log_prior = np.zeros((len(samples), len(classes)))
-    _, accuracy = _dawid_skene(row_a, annotators_a[telling], column_a, log_prior)
-    known = np.full(num_annotators, PRIOR_RIGHT / (PRIOR_RIGHT + PRIOR_WRONG))
-    known[: len(accuracy)] = accuracy
-    return known
+    num_classes = len(class_ids_k)
+    alarmed = np.zeros((num_classes, num_classes), np.bool_)
+    place = {class_id: k for k, class_id in enumerate(class_ids_k.tolist())}
+    for first, second in alarmed_pairs:
+        if first in place and second in place:
+            alarmed[place[first], place[second]] = alarmed[place[second], place[first]] = True
+    single_m = voted_mk.sum(axis=1) == 1
+    if not alarmed.any():
+        return np.zeros(len(voted_mk), np.bool_)
+    answer_m = voted_mk.argmax(axis=1)
+    beside = prior_mk.copy()
+    beside[np.arange(len(beside)), answer_m] = -1.0
+    rival = beside >= beside.max(axis=1, keepdims=True) - EQUAL
+    return np.asarray(single_m & (rival & alarmed[answer_m]).any(axis=1))
+
+
+def _posterior(
+    method: str, row_a: Ids, annotators_a: Ids, column_a: Ids, prior_mk: Probs, known_m: Ids
+) -> Probs:
+    """Return the method's probabilities; a known class is certain."""
+    # The methods need scipy's sparse matrices: whoever only reads the config does not.
+    from holdfast.quality.consensus import majority
+    from holdfast.quality.crowd_model import Trust, crowd_model
+    from holdfast.quality.crowdlab import crowdlab
+    from holdfast.quality.dawid_skene import dawid_skene
+    from holdfast.quality.votes import Votes
+
+    votes = Votes(
+        row_a,
+        annotators_a,
+        column_a,
+        num_samples=prior_mk.shape[0],
+        num_annotators=int(annotators_a.max()) + 1 if len(annotators_a) else 0,
+        num_classes=prior_mk.shape[1],
+    )
+    if method == "default":
+        trust = Trust(knowing=KNOWING, right=RIGHT, hard=0.0)
+        return crowd_model(votes, prior_mk=prior_mk, known_m=known_m, trust=trust).posterior_mk
+    if method == "dawid_skene":
+        posterior = dawid_skene(votes, prior_mk, known_m).posterior_mk
+    elif method == "crowdlab":
+        posterior = (crowdlab(votes, prior_mk) or majority(votes, prior_mk)).posterior_mk
+    else:
+        posterior = majority(votes, prior_mk).posterior_mk
+    sure = np.flatnonzero(known_m >= 0)
+    posterior[sure] = 0.0
+    posterior[sure, known_m[sure]] = 1.0
+    return posterior
+
+
+def _rows(ids_m: Ids, wanted_a: Ids) -> Ids:
+    """Return where each wanted id stands, -1 where it does not."""
+    if len(ids_m) == 0:
+        return np.full(len(wanted_a), -1, np.int64)
+    by_id = np.argsort(ids_m, kind="stable")
+    found = np.searchsorted(ids_m, wanted_a, sorter=by_id)
+    rows = by_id[np.minimum(found, len(ids_m) - 1)]
+    return np.asarray(np.where(ids_m[rows] == wanted_a, rows, -1))
+
+
+def _check_gold(gold_ids_g: Ids, gold_classes_g: Ids) -> None:
+    if len(gold_ids_g) != len(gold_classes_g):
+        raise ValueError(f"{len(gold_ids_g)} gold questions but {len(gold_classes_g)} classes")
+    if len(np.unique(gold_ids_g)) != len(gold_ids_g):
+        raise ValueError("a sample occurs twice among the gold questions")
 
 
 def _check(
@@ -238,33 +353,6 @@ def _log_prior(
     return np.asarray(np.log(prior))
 
 
-def _dawid_skene(
-    row_a: Ids, annotators_a: Ids, column_a: Ids, log_prior_mk: Probs
-) -> tuple[Probs, Probs]:
-    """Alternate between the classes' posterior and the annotators' accuracy until stable."""
-    num_annotators = int(annotators_a.max()) + 1 if len(annotators_a) else 0
-    others = max(log_prior_mk.shape[1] - 1, 1)
-    accuracy = np.full(num_annotators, PRIOR_RIGHT / (PRIOR_RIGHT + PRIOR_WRONG))
-    answered = np.bincount(annotators_a, minlength=num_annotators)
-    posterior = np.exp(log_prior_mk)
-    for _ in range(MAX_SWEEPS):
-        # An answer lifts its own class over the others by log(accuracy / error share).
-        lift = np.log(accuracy) - np.log((1.0 - accuracy) / others)
-        logits = log_prior_mk.copy()
-        np.add.at(logits, (row_a, column_a), lift[annotators_a])
-        logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
-        posterior = np.exp(logits)
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        right = np.bincount(
-            annotators_a, weights=posterior[row_a, column_a], minlength=num_annotators
-        )
-        updated = (right + PRIOR_RIGHT) / (answered + PRIOR_RIGHT + PRIOR_WRONG)
-        if np.allclose(updated, accuracy, atol=1e-6):
-            break
-        accuracy = updated
-    return posterior, accuracy
-
-
 def _leader(
     posterior_mk: Probs,
     voted_mk: Probs,
@@ -278,7 +366,7 @@ def _leader(
         return np.zeros(len(posterior_mk), np.int64), np.zeros(len(posterior_mk), np.bool_)
     named = np.where(voted_mk > 0, posterior_mk, -1.0)
     best = named.max(axis=1, keepdims=True)
-    equal = (named >= best - 1e-9) & (voted_mk > 0)
+    equal = (named >= best - EQUAL) & (voted_mk > 0)
     # Record before earliest answer: changing a label needs more reason than keeping it.
     preference = np.zeros_like(posterior_mk)
     backwards = np.arange(len(row_a))[::-1]

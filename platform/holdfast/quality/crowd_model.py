@@ -28,8 +28,8 @@ GUESS_STRENGTHS = np.array([2.0, 20.0, 200.0, 1e5])
 # Share of a model's probability spread over all classes: it may be wrong and sure of it.
 MODEL_DOUBT = 0.02
 LEAST_PROBABILITY = 1e-6
-# Share of samples that look like another class to everybody, before any is seen.
-HARD_SHARE, HARD_PRIOR = 0.02, (1.0, 30.0)
+# Hard samples and others, as if seen before.
+HARD_PRIOR = (1.0, 30.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +42,14 @@ class Trust:
         Answers given in knowledge and at a guess, as if seen of each annotator.
     right : tuple of float
         Right and wrong answers of those who know, as if seen of all together.
+    hard : float
+        Share of samples that look like another class to everybody, in [0, 1); estimated
+        from here on where a model's probabilities can tell.
     """
 
     knowing: tuple[float, float] = (4.0, 1.0)
     right: tuple[float, float] = (8.0, 2.0)
+    hard: float = 0.02
 
 
 UNKNOWN = Trust()
@@ -70,8 +74,8 @@ class _World:
 
     share_k: Probs
     bias_k: Probs
+    hard: float
     sharpness: float = 0.5
-    hard: float = HARD_SHARE
     balance: float = 1.0
 
 
@@ -131,8 +135,11 @@ def crowd_model(
     fixed = prior_mk is not None
     known_m = np.full(num_samples, -1, np.int64) if known_m is None else known_m
     posterior_mk = np.full((num_samples, num_classes), 1.0 / max(num_classes, 1))
+    if num_classes == 0:
+        return votes.consensus(posterior_mk)
     blocks = _blocks(votes)
     twice = int((votes.answers_m > 1).sum())
+    judged = twice if pred_probs_mk is not None and not fixed else 0
     told_apart = twice > 0 or bool(((known_m >= 0) & (votes.answers_m > 0)).any())
     for sweep in range(votes.sweeps()):
         sums = _Sums(
@@ -164,7 +171,7 @@ def crowd_model(
         adapt = sweep in ADAPTED_AFTER
         if told_apart:
             _learn(votes, sums.seen_pk, crowd, trust, adapt=adapt)
-        _adjust(world, sums, num_samples, twice if given_mk is not None else 0, adapt=adapt)
+        _adjust(world, sums, num_samples, judged, adapt=adapt)
     return votes.consensus(posterior_mk, evidence_pk=crowd.evidence_pk)
 
 
@@ -179,7 +186,9 @@ def _start(votes: Votes, trust: Trust) -> tuple[_Crowd, _World]:
     )
     crowd.evidence_pk = np.log(_common(votes, crowd))
     world = _World(
-        share_k=np.full(num_classes, 1.0 / max(num_classes, 1)), bias_k=np.zeros(num_classes)
+        share_k=np.full(num_classes, 1.0 / max(num_classes, 1)),
+        bias_k=np.zeros(num_classes),
+        hard=trust.hard,
     )
     return crowd, world
 
@@ -252,10 +261,10 @@ def _weigh(
     sums.hard += float((1.0 - alike_m)[often_m].sum())
     if logits is not None:
         mean_m = np.einsum("mk,mk->m", fitted, logits)
-        sums.slope += float(np.vdot(posterior_mk, logits) - mean_m.sum())
+        sums.slope += float(np.einsum("mk,mk->", posterior_mk, logits) - mean_m.sum())
         sums.model_k += fitted.sum(axis=0)
         logits *= logits
-        sums.curve += float(np.vdot(fitted, logits) - (mean_m**2).sum())
+        sums.curve += float(np.einsum("mk,mk->", fitted, logits) - (mean_m**2).sum())
 
 
 def _common(votes: Votes, crowd: _Crowd) -> Probs:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from holdfast.errors import ConfigError
-from holdfast.quality.agreement import AgreementConfig, annotator_accuracy, decide
+from holdfast.quality.agreement import AgreementConfig, decide
 from holdfast.quality.kappa import cohen_kappa, fleiss_kappa
 
 THREE = AgreementConfig(max_answers=3)
@@ -96,19 +96,6 @@ def test_decide_reordered_samples_reorders_decisions():
     plain = _decide(answers, [1, 2, 3], [0, 0, -1])
     moved = _decide(answers, [3, 1, 2], [-1, 0, 0])
     np.testing.assert_array_equal(moved.class_ids_m, plain.class_ids_m[[2, 0, 1]])
-
-
-def test_annotator_accuracy_finds_the_careless_one():
-    rng = np.random.default_rng(1)
-    true = rng.integers(0, 5, 200)
-    rows = np.tile(np.arange(200), 3)
-    who = np.repeat([0, 1, 2], 200)
-    said = np.tile(true, 3)
-    careless = (who == 2) & (rng.random(600) < 0.5)
-    said = np.where(careless, (said + 1) % 5, said)
-    accuracy = annotator_accuracy(rows, who, said, num_annotators=4)
-    assert accuracy[2] < 0.7 < 0.95 < accuracy[:2].min()
-    assert accuracy[3] == pytest.approx(0.95)
 
 
 def test_cohen_kappa_known_values():
