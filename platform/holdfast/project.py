@@ -63,6 +63,11 @@ class Project:
         return Snapshots(self.state / "update")
 
     @property
+    def web_key(self) -> Path:
+        """Key that links to images, and hints, are signed with; made when it is first needed."""
+        return self.state / "web.key"
+
+    @property
     def queries(self) -> Path:
         """Folder of files people answer in."""
         return self.root / "queries"

@@ -66,3 +66,30 @@ def test_missing_file_is_an_error_that_names_init(tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
 def test_recipe_that_ships_is_valid(recipe: Path) -> None:
     assert isinstance(load(recipe), Config)
+
+
+def test_digest_leaves_addresses_out() -> None:
+    moved = """
+    [web]
+    port = 9000
+    [ledger]
+    url = "sqlite:///elsewhere.db"
+    [annotation.label_studio]
+    url = "https://labels.example.org"
+    token_file = "token"
+    """
+    assert parse(moved).digest() == Config().digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[web]\nhost = "0.0.0.0"', "say in web.url how others reach this machine"),
+        ('[annotation.label_studio]\nurl = "localhost"', "expected a URL"),
+        ('[annotation.label_studio]\nimages = "local-files"', "names the folder"),
+        ('[data]\nclasses = ["a"]\nretired = ["a"]', "both name 'a'"),
+    ],
+)
+def test_setting_that_cannot_work_says_what_to_do(text: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        parse(text)

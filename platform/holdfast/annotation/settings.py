@@ -149,6 +149,11 @@ class WebConfig:
             raise ConfigError(f"web.port should lie between 1 and 65,535, not {self.port}")
         if self.url:
             _check_url("web.url", self.url)
+        elif self.host in ("0.0.0.0", "::"):  # noqa: S104  (refused, not bound)
+            raise ConfigError(
+                f'web.host = "{self.host}" listens on every address, and no browser can open that; '
+                "say in web.url how others reach this machine"
+            )
         if not 1 <= self.link_minutes <= 10_080:
             raise ConfigError(
                 f"web.link_minutes should lie between 1 and 10,080, not {self.link_minutes}"

@@ -74,7 +74,8 @@ class AnnotatorResult:
     confusions : tuple of Confusion
         The most frequent first.
     weight : float or None
-        What one answer counts in the consensus, in [0, 1]; low is bad.
+        How far one answer lifts its class over the others in the consensus, in nats; low is
+        bad, 0 is nothing.
     is_spammer : bool
         The answers say nothing about the images.
     """
@@ -132,7 +133,7 @@ class AnnotatorsData:
     alarm_below : float
         Agreement below it raises an alarm.
     class_pairs : tuple of ClassPair
-        Those that annotators tell apart worst first.
+        Those that were confused: under alarm first, then the least agreement.
     annotator_pairs : tuple of AnnotatorPair
         Of the annotators with the most answers.
     said : mapping of str to mapping of str to int

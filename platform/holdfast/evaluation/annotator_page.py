@@ -176,12 +176,14 @@ def _kept_aside(data: AnnotatorsData) -> str:
 def _class_pairs(data: AnnotatorsData) -> str:
     title = "Classes that are hard to tell apart"
     lead = (
-        "Agreement over the samples whose answers lie within the pair, the lowest first. An "
+        "Agreement of the answers that name one of the two, for pairs that were confused. An "
         f"alarm means that it is surely below {data.alarm_below:g}: explain the difference, and "
         "samples of the pair are asked again."
     )
     if not data.class_pairs:
-        return section(title, lead, empty(ALONE if data.annotators else NOBODY))
+        compared = any(one.num_shared for one in data.annotators)
+        nothing = "No sample was given two classes." if compared else ALONE
+        return section(title, lead, empty(nothing if data.annotators else NOBODY))
     rows = [
         [
             f"{shorten(pair.first, 24)} and {shorten(pair.second, 24)}",
@@ -195,7 +197,7 @@ def _class_pairs(data: AnnotatorsData) -> str:
     if len(data.class_pairs) > _ROWS:
         lead += f" {_ROWS} of {len(data.class_pairs):,} are shown."
     head = ["Pair", "Kappa", "Alpha", "Samples", ""]
-    return section(title, lead, table("Per class pair", head, rows))
+    return section(title, lead, table("Alarms first, then the lowest", head, rows))
 
 
 def _words(data: AnnotatorsData) -> str:

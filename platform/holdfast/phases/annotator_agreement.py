@@ -84,11 +84,11 @@ def counts_mk(votes: Votes) -> NDArray[np.int64]:
 def class_pairs(
     votes: Votes, class_names: Sequence[str], alarm_below: float
 ) -> tuple[ClassPair, ...]:
-    """Return the pairs of classes that share samples, those under alarm and the worst first."""
+    """Return the pairs of classes that were confused: those under alarm first, then the worst."""
     found = class_pair_agreement(
         votes.sample_ids_a, votes.annotators_a, votes.class_ids_a, len(class_names)
     )
-    alarmed = {(pair.first, pair.second) for pair in alarmed_pairs(found, alarm_below)}
+    alarmed = set(alarmed_pairs(found, alarm_below))
     pairs = [
         ClassPair(
             first=class_names[pair.first],
@@ -99,9 +99,8 @@ def class_pairs(
             alarmed=(pair.first, pair.second) in alarmed,
         )
         for pair in found
-        if pair.num_samples
     ]
-    return tuple(sorted(pairs, key=lambda one: (not one.alarmed, _last_if_none(one.alpha))))
+    return tuple(sorted(pairs, key=lambda one: not one.alarmed))
 
 
 def annotator_pairs(votes: Votes) -> tuple[AnnotatorPair, ...]:
@@ -123,7 +122,3 @@ def annotator_pairs(votes: Votes) -> tuple[AnnotatorPair, ...]:
 def number(value: float) -> float | None:
     """Return a number, None where there is none."""
     return float(value) if np.isfinite(value) else None
-
-
-def _last_if_none(value: float | None) -> float:
-    return np.inf if value is None else value

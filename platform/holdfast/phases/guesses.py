@@ -7,14 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
 from holdfast.project import Project
-from holdfast.store import labels, models
+from holdfast.store import labels, models, samples
 from holdfast.store.images import ImageStore
-from holdfast.store.samples import chunks
-from holdfast.store.schema import sample
 
 if TYPE_CHECKING:
     from holdfast.model.ensemble import Ensemble
@@ -76,7 +71,7 @@ class Guesser:
         """
         with self._project.ledger.read() as connection:
             current = models.champion(connection)
-            usable = _usable(connection, uids)
+            usable = sorted(samples.usable_uids(connection, uids))
             names = labels.class_names(connection)
         if current is None or not usable:
             return {}
@@ -108,13 +103,3 @@ class Guesser:
             network = restore_model(state.tensors, state.header, self._project.config.network)
             self._loaded = sha256, network
         return self._loaded[1]
-
-
-def _usable(connection: Connection, uids: Sequence[str]) -> list[str]:
-    """Return those that are samples and not in quarantine, each once."""
-    found: list[str] = []
-    for chunk in chunks(list(dict.fromkeys(uids))):
-        found += connection.execute(
-            sa.select(sample.c.uid).where(sample.c.uid.in_(chunk), sample.c.state == "ok")
-        ).scalars()
-    return found

@@ -174,7 +174,7 @@ def _marker(project: Project) -> str:
 
 
 def _key(project: Project) -> bytes:
-    return image_links.load_key(project.state / "web.key")
+    return image_links.load_key(project.web_key)
 
 
 def _read_ids(project: Project, uids: Sequence[str]) -> Mapping[str, int]:

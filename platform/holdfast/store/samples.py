@@ -108,6 +108,25 @@ def usable_ids(connection: Connection, split: Split) -> Ids:
     return np.fromiter(rows.scalars(), dtype=np.int64)
 
 
+def state_of(connection: Connection, uid: str) -> tuple[int, str] | None:
+    """Return id and state of a sample, `ok` or `quarantined`; None for an unknown uid."""
+    row = connection.execute(
+        sa.select(sample.c.id, sample.c.state).where(sample.c.uid == uid)
+    ).first()
+    return None if row is None else (row.id, row.state)
+
+
+def usable_uids(connection: Connection, uids: Sequence[str]) -> set[str]:
+    """Return those of some uids that the ledger has, and not in quarantine."""
+    found: set[str] = set()
+    for chunk in chunks(uids):
+        rows = connection.execute(
+            sa.select(sample.c.uid).where(sample.c.uid.in_(chunk), sample.c.state == "ok")
+        )
+        found |= set(rows.scalars())
+    return found
+
+
 def usable_among(connection: Connection, sample_ids_n: Ids) -> Ids:
     """Return those of some samples that are not in quarantine, ascending."""
     found = _column(connection, sample.c.state, sample_ids_n)

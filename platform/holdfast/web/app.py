@@ -34,7 +34,7 @@ def build(project: Project) -> Starlette:
     ConfigError
         If the key file of the project holds something else.
     """
-    key = load_key(project.state / "web.key")
+    key = load_key(project.web_key)
     images = ImageEndpoint(project, ImageLinks(key, project.config.web.base))
     guesses = GuessEndpoints(Guesser(project), guess_password(key))
     hints = Hints(lambda: _collect(project))

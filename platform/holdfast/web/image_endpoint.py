@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from urllib.parse import urlsplit
 
-import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from holdfast.annotation.image_links import ImageLinks
 from holdfast.project import Project
-from holdfast.store import questions
-from holdfast.store.schema import sample
+from holdfast.store import questions, samples
 from holdfast.web.pictures import Pictures
 from holdfast.web.replies import refusal
 
@@ -64,15 +62,13 @@ class ImageEndpoint:
     def _gone(self, uid: str) -> tuple[int, str] | None:
         """Return status and reason where nobody needs to see an image any more."""
         with self._project.ledger.read() as connection:
-            row = connection.execute(
-                sa.select(sample.c.id, sample.c.state).where(sample.c.uid == uid)
-            ).first()
-            state = None if row is None else questions.newest_state(connection, row.id)
-        if row is None or state is None:
+            known = samples.state_of(connection, uid)
+            asked = None if known is None else questions.newest_state(connection, known[0])
+        if known is None or asked is None:
             return 404, "nobody was asked about this image"
-        if row.state != "ok":
+        if known[1] != "ok":
             return 410, "this image was set aside; skip the task"
-        if state == "withdrawn":
+        if asked == "withdrawn":
             return 410, "this question was withdrawn; skip the task"
         return None
 

@@ -121,6 +121,10 @@ def test_page_of_many_annotators_lists_all_and_draws_the_worst() -> None:
     assert "person-499:" not in drawn
 
 
+def test_page_of_people_who_never_contradict_each_other_says_so() -> None:
+    assert "No sample was given two classes." in render(report(class_pairs=()))
+
+
 def test_page_marks_an_alarm_and_names_who_to_look_at() -> None:
     text = render(report(annotators=(somebody("anna"), somebody("eve", is_spammer=True))))
     assert text.count(">alarm</td>") == 1
