@@ -85,7 +85,9 @@ REGIMES = {
     "pairs": Regime("1 to 2 answers", answers=(1, 2), spammers=0.1),
     "many-answers": Regime("10 answers, weak annotators", answers=(10, 10), accuracy=(0.5, 0.15)),
     "spam": Regime("30 % spammers", spammers=0.3, answers=(1, 10), annotators=100),
-    "spam-few": Regime("30 % spammers of 10, 5 answers", spammers=0.3, annotators=10, answers=(5, 5)),
+    "spam-few": Regime(
+        "30 % spammers of 10, 5 answers", spammers=0.3, annotators=10, answers=(5, 5)
+    ),
     "two": Regime("2 classes, 20 % spammers", classes=2, spammers=0.2, answers=(1, 5)),
     "two-rare": Regime(
         "2 classes, one rare", classes=2, spammers=0.1, answers=(3, 5), imbalance=3.0
@@ -137,11 +139,27 @@ REGIMES = {
     ),
 }
 # With a model beside them: name of the crowd, kind of model.
-WITH_MODEL = tuple(
-    (name, model)
-    for name in ("plain", "few", "pairs", "spam", "two-rare", "confused", "hard", "hundred", "rare")
-    for model in ("good", "bad", "overconfident")
-) + (("hard", "fooled"), ("crowd", "good"), ("single", "bad"), ("single", "overconfident"))
+WITH_MODEL = (
+    *(
+        (name, model)
+        for name in (
+            "plain",
+            "few",
+            "pairs",
+            "spam",
+            "two-rare",
+            "confused",
+            "hard",
+            "hundred",
+            "rare",
+        )
+        for model in ("good", "bad", "overconfident")
+    ),
+    ("hard", "fooled"),
+    ("crowd", "good"),
+    ("single", "bad"),
+    ("single", "overconfident"),
+)
 
 
 def find_regime(name: str) -> Regime:
@@ -168,7 +186,7 @@ def draw(regime: Regime, seed: int) -> Crowd:
     """Draw a crowd; the same seed and regime give the same one."""
     rng = generator(seed, "crowd", regime.about, regime.model)
     num, num_j, num_k = regime.samples, regime.annotators, regime.classes
-    share_k = (1.0 + np.arange(num_k)) ** -regime.imbalance
+    share_k: Probs = np.exp(-regime.imbalance * np.log1p(np.arange(num_k)))
     share_k /= share_k.sum()
     true_n = rng.choice(num_k, num, p=share_k)
     # The class that each is taken for: one cycle through all, so never itself.

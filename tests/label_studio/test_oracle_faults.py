@@ -212,13 +212,17 @@ def test_withdraw_whose_response_is_lost_may_be_repeated(asking, fault_proxy):
     assert asking.tasks() == []
 
 
-def test_something_else_than_label_studio_is_named_as_such(asking, fault_proxy):
+@pytest.mark.parametrize("body", [b"<html>", b"[1,23]"])
+def test_something_else_than_label_studio_is_named_as_such(asking, fault_proxy, body):
+    asking.send(QUERY)
     fault_proxy.on(
-        lambda exchange: exchange.reply(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"),
+        lambda exchange: exchange.reply(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n" + body
+        ),
         times=None,
     )
-    with pytest.raises(ConfigError, match="no Label Studio seems to be there"):
-        asking.send(QUERY)
+    with pytest.raises(ConfigError, match="as no Label Studio does"):
+        asking.collect(QUERY)
 
 
 def test_redirecting_server_is_an_error_that_names_the_setting(asking, fault_proxy):

@@ -26,7 +26,7 @@ from holdfast.project import Project
 from holdfast.records import Changes, LabelEvent
 from holdfast.store import answers, labels, models, queries, rounds
 from holdfast.store.rounds import PhaseRecord
-from holdfast.store.schema import answer, label_event, query_item
+from holdfast.store.schema import answer, label_event, query_item, question
 
 Open = Callable[..., Project]
 
@@ -212,7 +212,8 @@ def test_sample_nobody_can_tell_is_never_asked_about_again(opened):
 
 
 def test_every_answer_becomes_one_label_event_and_no_other_is_made(opened):
-    project = opened(agreement={"max_answers": 2, "confidence": 0.99, "reserve_share": 0.3})
+    agreement = {"max_answers": 2, "confidence": 0.99, "reserve_share": 0.3, "dispute_below": 0.0}
+    project = opened(agreement=agreement)
     project.config = changed(project.config, annotation={"answer_noise": 0.3})
     given = len(rows_of(project, label_event))
     for _ in range(3):
@@ -224,6 +225,38 @@ def test_every_answer_becomes_one_label_event_and_no_other_is_made(opened):
     assert len({row.source_key for row in rows_of(project, label_event)}) == sum(events.values())
     several = Counter((row.query_key.partition(".")[0], row.sample_id) for row in answered)
     assert events["consensus"] == sum(number > 1 for number in several.values())
+
+
+def test_disputed_sample_trains_nothing_and_its_label_on_record_goes(opened):
+    agreement = {"max_answers": 2, "confidence": 0.99, "reserve_share": 0.5, "dispute_below": 0.95}
+    project = opened(agreement=agreement, query={"budget": 12, "floor_suspects": 0.5})
+    spread_votes(project.root, lambda color: [color, other(color)])
+    run_round(project)
+    disputed = {row.sample_id for row in rows_of(project, question) if row.state == "disputed"}
+    assert outcomes(project, 1)["consensus"]["disputed"] > 0
+    with project.ledger.read() as connection:
+        (version,) = [models.newest_version(connection, 1)]
+        table = labels.resolve(connection, version.scope)
+    assert not disputed & set(table.sample_ids_n.tolist())
+    on_record = {row.sample_id for row in rows_of(project, label_event) if row.kind == "given"}
+    assert disputed & on_record
+    said = {row.sample_id for row in rows_of(project, label_event) if row.kind == "withdrawn"}
+    assert said == disputed & on_record
+
+
+def test_gold_questions_cost_answers_but_change_no_label(opened):
+    project = opened(agreement={"gold_share": 0.3}, query={"budget": 10, "floor_suspects": 0.5})
+    for _ in range(3):
+        run_round(project)
+    gold = [row for row in rows_of(project, query_item) if row.reason == "gold"]
+    assert gold
+    keys = {(row.query_key, row.sample_id) for row in gold}
+    answered = [row for row in rows_of(project, answer) if (row.query_key, row.sample_id) in keys]
+    assert len(answered) == len(gold)
+    events = {row.source_key for row in rows_of(project, label_event)}
+    assert not events & {f"answer/{row.id}" for row in answered}
+    states = {(row.query_key, row.sample_id): row.state for row in rows_of(project, question)}
+    assert {states[key] for key in keys} == {"settled"}
 
 
 def test_withdrawn_label_leaves_the_buffer(opened):

@@ -19,7 +19,7 @@ from holdfast.annotation.task_content import (
     read_answers,
     uid_of,
 )
-from holdfast.annotation.task_filters import Filter, ids_filter, time_filter
+from holdfast.annotation.task_filters import Filter, ids_filter, number_filter, time_filter
 from holdfast.records import Answer, Query
 
 # A change is stamped before it is committed: SQLite may keep it waiting for its lock so long.
@@ -82,14 +82,18 @@ def fetch_news(
             item.sample_id for item in query.items if item.sample_id not in found.sample_ids
         )
         memory = replace(memory, twins=found.twins, tasks=found.num_tasks, highest=found.highest)
-    filters = _what_to_list(client, project, memory, head)
-    if filters is None:
+    listings = _what_to_list(client, project, memory, head)
+    if listings is None:
         if memory.annotations is None:
             memory = replace(memory, annotations=head.total_annotations)
         changed = None if memory == before else memory.as_json()
         return Collected(missing=missing, state=changed)
     fields = (*TASK_FIELDS, *ANNOTATION_FIELDS)
-    tasks = list(client.tasks(project, filters, include=fields, annotations=True))
+    tasks = [
+        task
+        for filters in listings
+        for task in client.tasks(project, filters, include=fields, annotations=True)
+    ]
     tail = client.page(project, size=1)
     settled = tail.total_annotations == head.total_annotations
     memory = replace(
@@ -113,28 +117,36 @@ def fetch_news(
 
 def _what_to_list(
     client: LabelStudioClient, project: int, memory: Memory, head: Page
-) -> list[Filter] | None:
-    """Return filters for the tasks that may have changed; None where none has."""
+) -> list[list[Filter]] | None:
+    """Return filters for the tasks that may have changed, list by list; None where none has."""
     if memory.watermark is None or memory.newest is None or memory.seen is None:
-        return []
+        # Nothing was collected yet, so nothing can have been taken back: tasks without an
+        # answer, which are most of them after sending, say nothing.
+        return [
+            [number_filter("total_annotations", "greater", 0)],
+            [
+                number_filter("total_annotations", "equal", 0),
+                number_filter("cancelled_annotations", "greater", 0),
+            ],
+        ]
     if _time(head) < moment(memory.seen) - _SKEW:
         # The server's clock was set back: changes carry times that were over before.
-        return []
+        return [[]]
     since = time_filter("updated_at", "greater", moment(memory.watermark))
     newest = time_filter("updated_at", "greater", moment(memory.newest))
     if client.page(project, [newest], size=1).total:
-        return [since]
+        return [[since]]
     if memory.newest != memory.watermark:
         # Changes from before the newest known one may have been committed after we looked.
         # Once all must be there, they are listed a last time; until then counts tell.
         if _time(head) >= moment(memory.newest) + OVERLAP:
-            return [since]
+            return [[since]]
         zone = client.page(project, [since], size=1)
         if [zone.total, zone.total_annotations] != list(memory.zone):
-            return [since]
+            return [[since]]
     if memory.annotations not in (None, head.total_annotations):
         # Answers came or went without a newer time: the clock was set back, and went on.
-        return []
+        return [[]]
     return None
 
 

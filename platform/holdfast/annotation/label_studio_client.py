@@ -281,6 +281,8 @@ class LabelStudioClient:
         if response.status_code == 404:
             return None
         answer = self._decoded(response, "GET", "/api/tasks")
+        if not isinstance(answer, dict) or "tasks" not in answer:
+            raise self._not_label_studio("GET", "/api/tasks")
         return Page(
             tasks=tuple(answer["tasks"]),
             total=answer["total"],
@@ -375,10 +377,13 @@ class LabelStudioClient:
         try:
             return response.json()
         except ValueError as parse_error:
-            raise ConfigError(
-                f"Label Studio at {self.url} answered {method} {path} with something that is no "
-                "JSON: no Label Studio seems to be there; check annotation.label_studio.url"
-            ) from parse_error
+            raise self._not_label_studio(method, path) from parse_error
+
+    def _not_label_studio(self, method: str, path: str) -> ConfigError:
+        return ConfigError(
+            f"{self.url} answered {method} {path} as no Label Studio does; check "
+            "annotation.label_studio.url"
+        )
 
 
 def _date(response: httpx.Response) -> datetime | None:

@@ -41,20 +41,11 @@ class TaskDownloads:
     client : LabelStudioClient
     timeout : float
         Seconds without a byte until an attempt counts as lost.
-    pauses : tuple of float
-        Seconds before each further attempt.
     """
 
-    def __init__(
-        self,
-        client: LabelStudioClient,
-        *,
-        timeout: float = 30.0,
-        pauses: tuple[float, ...] = PAUSES,
-    ) -> None:
+    def __init__(self, client: LabelStudioClient, *, timeout: float = 30.0) -> None:
         self._client = client
         self._timeout = timeout
-        self._pauses = pauses
         self._http = httpx.Client(timeout=timeout, follow_redirects=True)
         self._lost: defaultdict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
@@ -151,7 +142,7 @@ class TaskDownloads:
         """Ask a host, several times if need be, but not one that is down."""
         if self._lost[host] >= DOWN_AFTER and host != self._client.url:
             raise IngestError(f"{host} did not answer {DOWN_AFTER} times in a row")
-        pauses = list(self._pauses)
+        pauses = list(PAUSES)
         while True:
             try:
                 answer = ask()

@@ -61,8 +61,8 @@ class AnnotatorResult:
     speed : Speed or None
         None where nothing was timed.
     accuracy : float or None
-        Share of answers that are the consensus, in [0, 1]; low is bad. None where there is
-        nobody and nothing to compare with.
+        Share of answers expected to be right by the consensus, in [0, 1]; low is bad. None
+        where there is nobody and nothing to compare with.
     interval : (float, float) or None
         The true accuracy lies in it in 90 % of cases.
     num_shared : int

@@ -88,10 +88,10 @@ def _look_at(data: AnnotatorsData) -> str:
 
 def _quality(data: AnnotatorsData) -> str:
     lead = (
-        "Accuracy is the share of answers that are the consensus; the true one lies in the "
+        "Accuracy is the share of answers expected to be right; the true one lies in the "
         "interval in 90 % of cases. Kappa is agreement with the others beyond chance: 1 is "
         "perfect, 0 as good as guessing. Shared: samples that somebody else answered, too. Weight "
-        "is what one answer counts."
+        "says how far one answer lifts its class in the consensus; 0 is not at all."
     )
     if not data.annotators:
         return section("How well they answer", lead, empty(NOBODY))

@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
-from sqlalchemy.engine import Connection
 
 from holdfast.evaluation.annotator_data import (
     AnnotatorResult,
@@ -40,10 +38,9 @@ from holdfast.records import (
     NONE_OF_THESE,
     SKIPPED,
     LabelTable,
-    QuestionState,
     RecordedAnswer,
 )
-from holdfast.store import answers, labels, questions
+from holdfast.store import answers, labels, queries
 
 _RECENT = timedelta(days=7)
 # Clocks of annotators' machines may be ahead by as much.
@@ -81,7 +78,7 @@ def summarize(project: Project, moment: datetime) -> AnnotatorsData:
     with project.ledger.read() as connection:
         replies = answers.current_answers(connection)
         class_names = labels.class_names(connection)
-        asked_as_gold = _gold_questions(connection)
+        asked_as_gold = set(queries.asked_because(connection, "gold"))
         known = _known(labels.resolve(connection, labels.open_scope(connection)))
     votes = votes_of(replies)
     gold = {
@@ -114,12 +111,6 @@ def summarize(project: Project, moment: datetime) -> AnnotatorsData:
         undated=undated,
         problems=dict(problems.most_common()),
     )
-
-
-def _gold_questions(connection: Connection) -> set[tuple[str, int]]:
-    """Return the gold questions ever asked, by query key and sample id."""
-    everything = questions.standing(connection, get_args(QuestionState))
-    return {(one.query_key, one.sample_id) for one in everything if one.ask_reason == "gold"}
 
 
 def _known(table: LabelTable) -> dict[int, int]:

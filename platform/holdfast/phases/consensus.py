@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,6 +13,7 @@ from holdfast.phases.labeling import label
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import PhaseResult, Turn
 from holdfast.quality.agreement import Decisions, decide
+from holdfast.quality.kappa import alarmed_pairs, class_pair_agreement, krippendorff_alpha
 from holdfast.records import (
     Changes,
     Floats,
@@ -34,10 +36,12 @@ class _Heard:
     ----------
     replies : list of RecordedAnswer
         Every answer that counts, about the samples below.
-    votes : (ndarray of int64, list of str, ndarray of int64)
-        Sample ids, annotators and class ids of all answers ever given.
+    votes : three ndarrays of int64
+        Sample ids, annotators numbered from 0, and class ids of all answers ever given.
     items : mapping of int to QueryItem
         What this round asked, by sample id, gold questions aside.
+    gold_ids : ndarray of int64
+        Samples ever asked as gold questions.
     late_ids : ndarray of int64
         Samples of earlier rounds whose answers changed since the last consensus.
     up_to : int
@@ -46,11 +50,12 @@ class _Heard:
 
     asked: list[Query]
     replies: list[RecordedAnswer]
-    votes: tuple[Ids, list[str], Ids]
+    votes: tuple[Ids, Ids, Ids]
     pool: Pool
     num_classes: int
     findings: list[FindingRow]
     items: Mapping[int, QueryItem]
+    gold_ids: Ids
     late_ids: Ids
     up_to: int
 
@@ -94,6 +99,8 @@ def consensus(turn: Turn) -> PhaseResult:
             "unspent": left,
             "late": len(heard.late_ids),
             "bad_images": len(labeling.quarantined),
+            "disputed": int(decided.disputed_m[np.isin(ids, asked_ids)].sum()),
+            "agreement": _agreement(heard, turn.project.config.agreement.alarm_below),
             "random": _agreement_at_random(heard.items, ours),
             "answers_up_to": heard.up_to,
         },
@@ -115,15 +122,18 @@ def _hear(turn: Turn) -> _Heard:
         }
         of_round = answers.current_answers(connection, turn.round_number)
         about_late = answers.current_about(connection, late.tolist())
+        vote_ids, voters, vote_classes = answers.votes(connection)
+        _, annotators = np.unique(np.array(voters, str), return_inverse=True)
         replies = {one.id: one for one in (*of_round, *about_late) if one.counts}
         return _Heard(
             asked=asked,
             replies=[replies[key] for key in sorted(replies, key=lambda key: key or 0)],
-            votes=answers.votes(connection),
+            votes=(vote_ids, annotators.astype(np.int64), vote_classes),
             pool=read_pool(connection),
             num_classes=len(labels.class_names(connection)),
             findings=rounds.open_findings(connection, turn.round_number),
             items=items,
+            gold_ids=np.unique([one for _, one in queries.asked_because(connection, "gold")]),
             late_ids=late,
             up_to=up_to,
         )
@@ -175,24 +185,43 @@ def _ask_again(turn: Turn, heard: _Heard, ids: Ids, left: int) -> PhaseResult | 
 def _decide(turn: Turn, heard: _Heard, ids: Ids, *, final: bool = False) -> Decisions:
     """Weigh all answers ever given about some samples."""
     config = turn.project.config.agreement
-    vote_ids, voters, vote_classes = heard.votes
-    _, annotators = np.unique(voters, return_inverse=True) if voters else (None, [])
+    vote_ids, annotators, vote_classes = heard.votes
     record = np.full(len(ids), -1, np.int64)
     labeled = heard.pool.labeled
     _, here, there = np.intersect1d(ids, labeled.sample_ids_n, return_indices=True)
     record[here] = labeled.class_ids_n[there]
     # What people said before must not count twice: as their answers and as the record.
     record[np.isin(ids, heard.late_ids)] = -1
+    gold = np.isin(labeled.sample_ids_n, heard.gold_ids)
     return decide(
         vote_ids,
-        np.asarray(annotators, np.int64),
+        annotators,
         vote_classes,
         sample_ids_m=ids,
         record_m=record,
         config=replace(config, max_answers=1, reserve_share=0.0) if final else config,
         pred_probs_mk=_believed(heard.items, ids, heard.num_classes),
         class_ids_k=np.arange(heard.num_classes),
+        gold_ids_g=labeled.sample_ids_n[gold],
+        gold_classes_g=labeled.class_ids_n[gold],
+        alarmed_pairs=() if final else _alarmed(heard, config.alarm_below),
     )
+
+
+def _alarmed(heard: _Heard, below: float) -> list[tuple[int, int]]:
+    """Return the pairs of classes that annotators confuse."""
+    return alarmed_pairs(class_pair_agreement(*heard.votes, heard.num_classes), below)
+
+
+def _agreement(heard: _Heard, below: float) -> dict[str, object]:
+    """Say how far annotators agree, for the ledger and the reports."""
+    vote_ids, _, vote_classes = heard.votes
+    alpha = krippendorff_alpha(vote_ids, vote_classes)
+    return {
+        "alpha": alpha if math.isfinite(alpha) else None,
+        "alarm": alpha < below,
+        "alarmed_pairs": [list(pair) for pair in _alarmed(heard, below)],
+    }
 
 
 def _believed(items: Mapping[int, QueryItem], asked_m: Ids, num_classes: int) -> Floats:

@@ -194,7 +194,7 @@ def decide(
         np.concatenate([class_ids_a, record_m[record_m >= 0], known_k, gold_classes_g])
     )
     column_a = np.searchsorted(classes, class_ids_a)
-    prior = np.full((len(ids), len(classes)), 1.0 / max(len(classes), 1))
+    prior: Probs = np.full((len(ids), len(classes)), 1.0 / max(len(classes), 1))
     prior[:num_asked] = np.exp(_log_prior(classes, record_m, pred_probs_mk, known_k))
     prior /= prior.sum(axis=1, keepdims=True)
     known = np.full(len(ids), -1, np.int64)
@@ -208,7 +208,7 @@ def decide(
     np.add.at(voted_mk, (row_a, column_a), 1.0)
     heard_m = voted_mk.any(axis=1)
     lead_m, tied_m = _leader(posterior, voted_mk, row_a, column_a, classes, record_m)
-    lead_m = np.where(gold_m >= 0, gold_m, lead_m)
+    lead_m = np.asarray(np.where(gold_m >= 0, gold_m, lead_m), np.int64)
     confidence_m = np.zeros(num_asked)
     confidence_m[heard_m] = posterior[heard_m, lead_m[heard_m]]
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtri  # type: ignore[import-untyped]  # ships no types
 
 from holdfast.quality.crowd_model import crowd_model
-from holdfast.quality.votes import LEAST_LOG, Consensus, Probs, Votes, normalized
+from holdfast.quality.votes import Consensus, Probs, Votes, normalized
 from holdfast.records import Ids
 
 # Both intervals hold the truth 9 times in 10.
 CONFIDENCE = 0.9
 # A spammer's answers say less than this share of what those of somebody say who knows.
 MOST_INFORMED = 0.25
+LEAST_SHARE = 1e-12
 PART_ENTRIES = 1 << 20
 
 
@@ -126,8 +127,8 @@ def _judge(votes: Votes, found: Consensus, known_m: Ids, class_ids_k: Ids) -> An
     who_a, named_a = votes.annotators_a, votes.columns_a
     right_j = np.nan_to_num(found.quality_j) * votes.answers_j
     # Jeffreys' interval.
-    ends = (betaincinv(right_j + 0.5, votes.answers_j - right_j + 0.5, q) for q in _tails())
-    low_j, high_j = (np.asarray(end) for end in ends)
+    wrong_j = votes.answers_j - right_j
+    low_j, high_j = (betaincinv(right_j + 0.5, wrong_j + 0.5, q) for q in _tails())
     unheard = votes.answers_j == 0
     low_j[unheard], high_j[unheard] = 0.0, 1.0
     gold_a = known_m[votes.rows_a] >= 0
@@ -173,15 +174,18 @@ def _informed(votes: Votes, found: Consensus, known_m: Ids) -> tuple[Probs, NDAr
     if found.evidence_pk is None or votes.num_classes < 2:
         return np.full(num, np.nan), np.zeros(num, np.bool_)
     share_k = found.posterior_mk.mean(axis=0)
+    log_share_k = np.log(np.maximum(share_k, LEAST_SHARE))
     gain_a, most_a = np.empty(len(votes.rows_a)), np.empty(len(votes.rows_a))
     size = max(1, PART_ENTRIES // votes.num_classes)
     for start in range(0, len(gain_a), size):
         part = slice(start, start + size)
         rows, named = votes.rows_a[part], votes.columns_a[part]
-        others = np.log(np.maximum(found.posterior_mk[rows], np.exp(LEAST_LOG)))
-        gold = known_m[rows] >= 0
-        others[~gold] -= found.evidence_pk[votes.pair_a[part]][~gold]
-        others = normalized(others)
+        others = votes.votes_mp[rows] @ found.evidence_pk
+        others -= found.evidence_pk[votes.pair_a[part]]
+        others = normalized(others + log_share_k)
+        gold = np.flatnonzero(known_m[rows] >= 0)
+        others[gold] = 0.0
+        others[gold, known_m[rows][gold]] = 1.0
         gain_a[part] = others[np.arange(len(rows)), named] - share_k[named]
         most_a[part] = (others * (others - share_k)).sum(axis=1)
     who = votes.annotators_a
@@ -190,8 +194,8 @@ def _informed(votes: Votes, found: Consensus, known_m: Ids) -> tuple[Probs, NDAr
     with np.errstate(invalid="ignore", divide="ignore"):
         informed_j = np.where(most_j > 1e-6, gain_j / most_j, np.nan)
         left_a = gain_a - np.nan_to_num(informed_j)[who] * np.maximum(most_a, 0.0)
-        # One answer more, half off: who answered once or twice has no spread of their own.
-        spread_j = np.sqrt(np.bincount(who, left_a**2, minlength=num) + 0.25) / most_j
+        # One answer more, all wrong: who answered once or twice has no spread of their own.
+        spread_j = np.sqrt(np.bincount(who, left_a**2, minlength=num) + 1.0) / most_j
     reach_j = float(ndtri(_tails()[1])) * spread_j
     spam = (informed_j - reach_j <= 0.0) & (informed_j + reach_j < MOST_INFORMED)
     return informed_j, np.asarray(spam, np.bool_)

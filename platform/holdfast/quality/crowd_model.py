@@ -220,7 +220,8 @@ def _shares(block: sparse.csr_matrix, votes: Votes) -> Probs:
     named = sparse.csr_matrix(votes.by_class_kp).T
     counts: Probs = np.asarray((block @ named).todense(), np.float64)
     counts += 0.1 * votes.shares_k()
-    return counts / counts.sum(axis=1, keepdims=True)
+    counts /= counts.sum(axis=1, keepdims=True)
+    return counts
 
 
 def _weigh(
@@ -269,7 +270,7 @@ def _weigh(
 
 def _common(votes: Votes, crowd: _Crowd) -> Probs:
     """Return P(annotator names class | true class) before the annotator's own confusions."""
-    knowing = crowd.knowing_j[votes.annotators_p, None] * crowd.shared_lk[votes.columns_p]
+    knowing: Probs = crowd.knowing_j[votes.annotators_p, None] * crowd.shared_lk[votes.columns_p]
     knowing += ((1.0 - crowd.knowing_j[votes.annotators_p]) * crowd.guess_p)[:, None]
     return knowing
 

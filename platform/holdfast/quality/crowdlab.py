@@ -97,7 +97,8 @@ def _weigh(
 
     weight_a = weight_j[votes.annotators_a]
     total_m = np.bincount(votes.rows_a, weight_a, minlength=num_samples)
-    posterior = np.bincount(
+    posterior: Probs = np.zeros((num_samples, num_classes))
+    posterior += np.bincount(
         votes.rows_a * num_classes + votes.columns_a,
         weight_a * (likelihood - unlikely),
         minlength=num_samples * num_classes,
@@ -128,6 +129,6 @@ def _quality(
     crowd = weight_j[answered].sum() * mean_answers / answered.sum()
     share = model_weight / (model_weight + crowd)
     with np.errstate(invalid="ignore"):
-        own_j = own_j / votes.answers_j
-        mixed_j = share * own_j + (1.0 - share) * (agrees_j / shared_j)
-    return np.where(shared_j > 0, mixed_j, own_j)
+        lone_j: Probs = own_j / votes.answers_j
+        mixed_j = share * lone_j + (1.0 - share) * (agrees_j / shared_j)
+    return np.where(shared_j > 0, mixed_j, lone_j)

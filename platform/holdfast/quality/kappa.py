@@ -176,7 +176,7 @@ def class_pair_agreement(
     mixed_x = 2.0 * num_a * num_b
 
     def total(values_x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(pair_x, values_x, minlength=len(names))
+        return np.asarray(np.bincount(pair_x, values_x, minlength=len(names)), np.float64)
 
     contradicted = total(np.ones(len(pair_x)))
     named_a = alone_k[first] + total(num_a * (num_a == 1))
@@ -245,9 +245,10 @@ def _latest(sample_ids_a: Ids, annotators_a: Ids) -> Ids:
 
 def _both(row_c: Ids) -> tuple[Ids, Ids]:
     """Return all pairs of cells of the same sample, the earlier first; rows ascend."""
-    lows, highs = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    lows: list[Ids] = [np.empty(0, np.int64)]
+    highs: list[Ids] = [np.empty(0, np.int64)]
     for step in range(1, int(np.bincount(row_c).max(initial=1))):
-        low = np.flatnonzero(row_c[step:] == row_c[:-step])
+        low: Ids = np.flatnonzero(row_c[step:] == row_c[:-step]).astype(np.int64)
         lows.append(low)
         highs.append(low + step)
     return np.concatenate(lows), np.concatenate(highs)

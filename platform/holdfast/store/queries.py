@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from holdfast.records import Query, QueryItem
+from holdfast.records import AskReason, Query, QueryItem
 from holdfast.store.samples import chunks
 from holdfast.store.schema import query, query_item, round_phase
 
@@ -74,6 +74,16 @@ def asked_since(connection: Connection, moment: str) -> list[tuple[str, int]]:
     )
     asked = [(row.finished_at, int(row.outcome.get("asked", 0))) for row in rows]
     return [(when, number) for when, number in asked if number]
+
+
+def asked_because(connection: Connection, reason: AskReason) -> list[tuple[str, int]]:
+    """Return key and sample of every question that was ever asked for a reason."""
+    rows = connection.execute(
+        sa.select(query_item.c.query_key, query_item.c.sample_id)
+        .where(query_item.c.reason == reason)
+        .order_by(query_item.c.query_key, query_item.c.position)
+    )
+    return [(key, sample_id) for key, sample_id in rows]
 
 
 def newest_keys(connection: Connection, sample_ids: Sequence[int]) -> dict[int, str]:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from holdfast.annotation import task_downloads
 from holdfast.annotation.label_studio_client import connect
 from holdfast.annotation.task_downloads import DOWN_AFTER, TaskDownloads
 from holdfast.errors import ConfigError, IngestError, TransientError
@@ -30,10 +31,15 @@ def web() -> Iterator[ImageServer]:
 
 
 @pytest.fixture
-def downloads(label_studio: ImageServer) -> Iterator[TaskDownloads]:
-    with connect(label_studio.url, "secret") as client:
-        with TaskDownloads(client, pauses=(0.0, 0.0)) as opened:
-            yield opened
+def downloads(
+    label_studio: ImageServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TaskDownloads]:
+    monkeypatch.setattr(task_downloads, "PAUSES", (0.0, 0.0))
+    with (
+        connect(label_studio.url, "secret") as client,
+        TaskDownloads(client) as opened,
+    ):
+        yield opened
 
 
 def closed_port() -> str:
@@ -59,10 +65,10 @@ def test_image_of_label_studio_is_asked_for_with_its_token(downloads, label_stud
 
 def test_label_studio_below_a_path_is_asked_for_below_it(label_studio):
     label_studio.show("/studio/data/upload/3/a.png", IMAGE)
-    with connect(f"{label_studio.url}/studio", "secret") as client:
-        with TaskDownloads(client) as downloads:
-            assert downloads.fetch(7, "/data/upload/3/a.png") == IMAGE
-            assert downloads.fetch(7, "/studio/data/upload/3/a.png") == IMAGE
+    url = f"{label_studio.url}/studio"
+    with connect(url, "secret") as client, TaskDownloads(client) as downloads:
+        assert downloads.fetch(7, "/data/upload/3/a.png") == IMAGE
+        assert downloads.fetch(7, "/studio/data/upload/3/a.png") == IMAGE
 
 
 def test_image_in_a_storage_is_asked_for_through_its_task(downloads, label_studio):
@@ -134,8 +140,9 @@ def test_server_that_is_down_is_not_asked_for_ever(downloads, web):
     assert downloads.fetch(7, web.show("/a.png", IMAGE)) == IMAGE
 
 
-def test_label_studio_that_is_down_ends_the_import():
-    with connect(closed_port(), "secret") as client, TaskDownloads(client, pauses=()) as downloads:
+def test_label_studio_that_is_down_ends_the_import(monkeypatch):
+    monkeypatch.setattr(task_downloads, "PAUSES", ())
+    with connect(closed_port(), "secret") as client, TaskDownloads(client) as downloads:
         for _ in range(DOWN_AFTER - 1):
             with pytest.raises(IngestError, match="cannot be reached"):
                 downloads.fetch(7, "/data/upload/a.png")

@@ -3,7 +3,6 @@ import pytest
 
 from holdfast.errors import ConfigError
 from holdfast.quality.agreement import AgreementConfig, decide
-from holdfast.quality.kappa import cohen_kappa, fleiss_kappa
 
 THREE = AgreementConfig(max_answers=3)
 
@@ -98,29 +97,106 @@ def test_decide_reordered_samples_reorders_decisions():
     np.testing.assert_array_equal(moved.class_ids_m, plain.class_ids_m[[2, 0, 1]])
 
 
-def test_cohen_kappa_known_values():
-    assert cohen_kappa(np.array([0, 1, 2]), np.array([0, 1, 2])) == pytest.approx(1.0)
-    assert cohen_kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == pytest.approx(0.0)
-    assert np.isnan(cohen_kappa(np.array([3, 3]), np.array([3, 3])))
-    assert np.isnan(cohen_kappa(np.empty(0, np.int64), np.empty(0, np.int64)))
+def test_decide_contradicting_answers_without_a_leader_are_disputed():
+    answers = [(7, 0, 1), (7, 1, 2), (7, 2, 3), (8, 0, 1), (8, 1, 1), (8, 2, 3)]
+    said = _decide(answers, [7, 8], [-1, -1], class_ids=[1, 2, 3, 4], probs=[[0.25] * 4] * 2)
+    assert said.class_ids_m.tolist() == [-1, 1]
+    assert said.disputed_m.tolist() == [True, False]
+    assert not said.ask_more_m.any()
 
 
-def test_fleiss_kappa_of_the_published_example():
-    counts = np.array(
-        [
-            [0, 0, 0, 0, 14],
-            [0, 2, 6, 4, 2],
-            [0, 0, 3, 5, 6],
-            [0, 3, 9, 2, 0],
-            [2, 2, 8, 1, 1],
-            [7, 7, 0, 0, 0],
-            [3, 2, 6, 3, 0],
-            [2, 5, 3, 2, 2],
-            [6, 5, 2, 1, 0],
-            [0, 2, 2, 3, 7],
-        ]
+def test_decide_dispute_below_zero_lets_the_leader_stand():
+    lenient = AgreementConfig(max_answers=3, dispute_below=0.0)
+    said = _decide([(7, 0, 1), (7, 1, 2), (7, 2, 3)], [7], [-1], lenient)
+    assert said.class_ids_m.tolist() == [1]
+    assert not said.disputed_m.any()
+
+
+@pytest.mark.parametrize("method", ["default", "majority", "dawid_skene", "crowdlab"])
+def test_decide_every_method_settles_what_most_say(method):
+    config = AgreementConfig(max_answers=2, method=method)
+    answers = [(s, j, s % 2) for s in range(20) for j in range(2)]
+    answers += [(50, 0, 1), (50, 1, 1), (50, 2, 0), (51, 0, 1)]
+    said = _decide(answers, [*range(20), 50, 51], [-1] * 22, config)
+    assert said.class_ids_m[:21].tolist() == [s % 2 for s in range(20)] + [1]
+    assert not said.disputed_m.any()
+
+
+def test_decide_gold_questions_tell_who_answers_well():
+    gold = np.arange(100, 140)
+    answers = [(s, 0, 1) for s in gold] + [(s, 1, 2) for s in gold] + [(7, 1, 2), (7, 0, 1)]
+    table = np.array(answers, np.int64).T
+    two = AgreementConfig(max_answers=2)
+    asked = {"sample_ids_m": np.array([7]), "record_m": np.array([-1]), "config": two}
+    trusted = {"gold_ids_g": gold, "gold_classes_g": np.ones(40, np.int64)}
+    assert decide(*table, **asked, **trusted).class_ids_m.tolist() == [1]
+    others = {"gold_ids_g": gold, "gold_classes_g": np.full(40, 2)}
+    assert decide(*table, **asked, **others).class_ids_m.tolist() == [2]
+
+
+def test_decide_gold_question_keeps_its_class_and_is_not_asked_again():
+    said = decide(
+        *np.array([(7, 0, 3)], np.int64).T,
+        sample_ids_m=np.array([7]),
+        record_m=np.array([-1]),
+        config=THREE,
+        gold_ids_g=np.array([7]),
+        gold_classes_g=np.array([5]),
     )
-    assert fleiss_kappa(counts) == pytest.approx(0.210, abs=0.001)
+    assert said.class_ids_m.tolist() == [5]
+    assert said.confidence_m[0] == 1.0
+    assert not said.ask_more_m[0]
+
+
+def test_decide_gold_question_without_a_class_is_refused():
+    with pytest.raises(ValueError, match="1 gold questions but 0 classes"):
+        decide(
+            *np.empty((3, 0), np.int64),
+            sample_ids_m=np.array([7]),
+            record_m=np.array([-1]),
+            config=THREE,
+            gold_ids_g=np.array([7]),
+        )
+
+
+def _alarmed(answers, pairs, config=THREE, probs=((0.6, 0.3, 0.1),)):
+    return decide(
+        *np.array(answers, np.int64).T,
+        sample_ids_m=np.array([7]),
+        record_m=np.array([-1]),
+        config=config,
+        pred_probs_mk=np.array(probs),
+        class_ids_k=np.array([0, 1, 2]),
+        alarmed_pairs=pairs,
+    )
+
+
+def test_decide_single_answer_under_alarm_asks_one_more():
+    assert _alarmed([(7, 0, 0)], []).class_ids_m.tolist() == [0]
+    for pair in ((0, 1), (1, 0)):
+        said = _alarmed([(7, 0, 0)], [pair])
+        assert said.class_ids_m.tolist() == [-1]
+        assert said.ask_more_m.tolist() == [True]
+
+
+def test_decide_alarm_about_other_classes_or_two_answers_asks_nobody():
+    assert not _alarmed([(7, 0, 0)], [(0, 2), (1, 2), (0, 9)]).ask_more_m[0]
+    assert not _alarmed([(7, 0, 0), (7, 1, 0)], [(0, 1)]).ask_more_m[0]
+    assert not _alarmed([(7, 0, 0)], [(0, 1)], AgreementConfig()).ask_more_m[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "odd"}, "agreement.method should be one of default, majority"),
+        ({"gold_share": 0.5}, "gold_share should lie between 0 and 0.3"),
+        ({"alarm_below": 1.5}, "alarm_below should lie between 0 and 1"),
+        ({"dispute_below": -0.1}, "dispute_below should lie between 0 and 1"),
+    ],
+)
+def test_agreement_config_out_of_range_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        AgreementConfig(**settings)
 
 
 def test_agreement_config_reserve_without_second_answers_is_refused():
