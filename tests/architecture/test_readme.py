@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -57,10 +59,15 @@ def test_every_shell_block_is_run_by_a_test_below() -> None:
     known = (
         "make demo",
         "make test",
+        "make label-studio",
         "export PATH=",
         "holdfast run",
         "holdfast audit",
         "holdfast rollback",
+        "holdfast init",
+        "holdfast web",
+        "holdfast label-studio",
+        "holdfast queue",
         "export PREFECT",
     )
     assert sorted(text.split("\n")[0] for text in SHELL) == sorted(
@@ -134,12 +141,103 @@ def test_own_images_in_five_commands(photos: Path) -> None:
     assert undone.returncode == 0, undone.stderr
 
 
+@contextmanager
+def running(command: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that keeps running, as in a terminal of its own; ends it afterwards."""
+    process = subprocess.Popen(
+        ["bash", "-ec", f"exec {command}"],
+        cwd=folder,
+        env={**NOT_MADE, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read lines until one has a pattern; what its group holds."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if found := re.search(pattern, line):
+            return found[1]
+    raise AssertionError("".join(said))
+
+
+def configure(config: Path, settings: str) -> None:
+    """Set what a piece of TOML sets, each in the line that `holdfast init` wrote for it."""
+    lines, section = config.read_text().splitlines(), ""
+    place = {}
+    for number, line in enumerate(lines):
+        section = line if line.startswith("[") else section
+        place[section, line.partition(" = ")[0]] = number
+    for line in settings.splitlines():
+        section = line if line.startswith("[") else section
+        if " = " in line:
+            lines[place[section, line.partition(" = ")[0]]] = line
+    config.write_text("\n".join(lines))
+
+
+def answer_in_label_studio(address: str, token: str, truth: dict[str, str]) -> int:
+    """Answer every task of a project, over the API; how many there were."""
+    url, number = re.fullmatch(r"(.+)/projects/(\d+)/data", address).groups()  # type: ignore[union-attr]
+    said = {"from_name": "label", "to_name": "image", "type": "choices"}
+    headers = {"Authorization": f"Token {token}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+        listed = client.get("/api/tasks", params={"project": number, "page_size": 1000})
+        tasks = listed.json()["tasks"]
+        for task in tasks:
+            result = [said | {"value": {"choices": [truth[task["data"]["uid"]]]}}]
+            path = f"/api/tasks/{task['id']}/annotations"
+            client.post(path, json={"result": result}).raise_for_status()
+    return len(tasks)
+
+
+@pytest.mark.slow
+@pytest.mark.service
+def test_annotate_with_label_studio(photos: Path) -> None:
+    folder, project = photos.parent, photos.parent / "birds"
+    home = folder / ".label-studio"
+    planned = shell(f"{block('make label').strip()} --dry-run PORT=0 FILES={folder}", ROOT)
+    start = planned.stdout.splitlines()[-1].strip().removeprefix("exec ")
+    (settings,) = [text for kind, text in BLOCKS if kind == "toml"]
+    with running(f"{start} --home {home}", ROOT) as server:
+        url = read_until(server, r"answers at (\S+)\. ")
+        made = shell(block("holdfast init"), folder, PATH=PATH)
+        assert made.returncode == 0, made.stderr
+        configure(project / "holdfast.toml", settings.replace("http://127.0.0.1:8080", url))
+        configure(project / "holdfast.toml", f"[web]\nport = {free_port()}")
+        with running(block("holdfast web"), project, PATH=PATH) as web:
+            read_until(web, "(listening)")
+            asked = shell(block("holdfast label"), project, PATH=PATH)
+            assert asked.returncode == WAITING, asked.stderr
+            (address,) = re.findall(r"answer in (\S+),", asked.stderr)
+            truth = {
+                hashlib.sha256(path.read_bytes()).hexdigest(): path.parent.name
+                for path in photos.rglob("*.png")
+            }
+            assert answer_in_label_studio(address, (home / "token").read_text(), truth)
+            finished = shell(block("holdfast queue"), project, PATH=PATH)
+            assert finished.returncode == 0, finished.stderr
+            assert "round 1  report" in finished.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @pytest.fixture
 def prefect_port(tmp_path: Path) -> Iterator[int]:
     """The port of a Prefect server of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [ROOT / ".venv" / "bin" / "prefect", "server", "start", "--port", str(port)],
         env={**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), **OFFLINE},

@@ -22,6 +22,7 @@ from tests.label_studio.fake import FakeLabelStudio
 from tests.label_studio.questions import choice, say
 
 WRITES = ("create-project", "import")
+SECOND_WRITES = ("show-guesses", "drop-guesses", "import-guesses", "ask-again")
 PLACES = (
     *(f"label-studio:{name}{edge}" for name in WRITES for edge in ("", "-done")),
     *(f"send:{edge}" for edge in ("before", "delivered", "worked", "recording", "recorded")),
@@ -111,17 +112,19 @@ def server(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def new_person(server: Any, tiny_project: Callable[[str], Path]) -> Callable[[str], Person]:
     def make(name: str = "project") -> Person:
-        root = tiny_project(name)
-        config = (root / "holdfast.toml").read_text()
-        config = config.replace(
-            '\n[annotation]\noracle = "simulated"\ntruth = "truth.csv"\n',
-            ASKING.format(url=server.url),
-        )
-        (root / "holdfast.toml").write_text(config)
-        (root / "token").write_text(server.token)
-        return Person(root, connect(server.url, server.token))
+        return asking(tiny_project(name), server)
 
     return make
+
+
+def asking(root: Path, server: Any) -> Person:
+    """Let a project that asks a simulation ask in a Label Studio from now on."""
+    config = (root / "holdfast.toml").read_text()
+    simulated = '\n[annotation]\noracle = "simulated"\ntruth = "truth.csv"\n'
+    config = config.replace(simulated, ASKING.format(url=server.url))
+    (root / "holdfast.toml").write_text(config)
+    (root / "token").write_text(server.token)
+    return Person(root, connect(server.url, server.token))
 
 
 def finish(person: Person, failpoint: str | None = None) -> bool:
@@ -178,15 +181,74 @@ def test_round_killed_anywhere_ends_like_an_undisturbed_one(
 @pytest.fixture(scope="module")
 def undisturbed(ingested_project: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Digest of a round nothing disturbed; the same on every server."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-
-    def copy(name: str) -> Path:
-        return Path(shutil.copytree(ingested_project, folder / name))
-
+    root = tmp_path_factory.mktemp("undisturbed") / "project"
+    shutil.copytree(ingested_project, root)
     with FakeLabelStudio() as fake:
-        person = new_person.__wrapped__(fake, copy)("project")  # type: ignore[attr-defined]
+        person = asking(root, fake)
         finish(person)
         return person.digest()
+
+
+@pytest.fixture(scope="module")
+def learned_project(ingested_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a champion, which will want second opinions."""
+    root = tmp_path_factory.mktemp("learned") / "project"
+    shutil.copytree(ingested_project, root)
+    assert end_of(play, root, 1) == 0
+    with (root / "holdfast.toml").open("a") as file:
+        file.write("[agreement]\nmax_answers = 2\nconfidence = 0.999\nreserve_share = 0.5\n")
+    return root
+
+
+def finish_with_second_opinions(
+    root: Path, fake: FakeLabelStudio, failpoint: str | None = None
+) -> tuple[bool, str]:
+    """Live through a round whose first answers are wrong; whether it was killed, its digest."""
+    person, killed = asking(root, fake), False
+    second = connect(fake.url, fake.add_user("second@example.com").token)
+    truth = person.true_colors()
+    for step in range(3):
+        ended = person.run(None if killed else failpoint)
+        if ended == -signal.SIGKILL:
+            killed = True
+            ended = person.run()
+        assert ended == (0 if step == 2 else 1)
+        if step == 0:
+            for task in person.tasks():
+                right = truth[task["data"]["uid"]]
+                person.answer([task], next(c for c in ("red", "green") if c != right))
+        elif step == 1:
+            again = [task for task in person.tasks() if task["overlap"] == 2]
+            assert again
+            for task in again:
+                assert len(task["predictions"]) == 1
+                say(second, task["id"], truth[task["data"]["uid"]])
+    uids = [task["data"]["uid"] for task in person.tasks()]
+    assert len(set(uids)) == len(uids)
+    assert {task["overlap"] for task in person.tasks()} <= {1, 2}
+    return killed, person.digest()
+
+
+@pytest.fixture(scope="module")
+def undisturbed_second(learned_project: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("second") / "project"
+    with FakeLabelStudio() as fake:
+        return finish_with_second_opinions(Path(shutil.copytree(learned_project, root)), fake)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place",
+    [f"label-studio:{name}{edge}" for name in SECOND_WRITES for edge in ("", "-done")],
+)
+def test_second_opinion_killed_anywhere_is_asked_for_once(
+    place: str, learned_project: Path, undisturbed_second: str, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(learned_project, tmp_path / "project"))
+    with FakeLabelStudio() as fake:
+        killed, digest = finish_with_second_opinions(root, fake, place)
+    assert killed
+    assert digest == undisturbed_second
 
 
 @pytest.mark.slow

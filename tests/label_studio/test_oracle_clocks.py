@@ -98,3 +98,12 @@ def test_late_changes_are_looked_for_once_more_and_then_no_more(asking, server):
     server.requests.clear()
     assert asking.collect(QUERY).state is None
     assert len(server.requests) == 2
+
+
+def test_collect_before_anybody_answered_takes_three_requests(asking, server):
+    asking.send(QUERY)
+    for _ in range(2):
+        server.requests.clear()
+        collected = asking.collect(QUERY)
+        assert (collected.answers, collected.complete_for, collected.missing) == ((), (), ())
+        assert len(server.requests) <= 3

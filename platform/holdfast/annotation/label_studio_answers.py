@@ -89,12 +89,13 @@ def fetch_news(
         changed = None if memory == before else memory.as_json()
         return Collected(missing=missing, state=changed)
     fields = (*TASK_FIELDS, *ANNOTATION_FIELDS)
-    tasks = [
-        task
+    listed = {
+        task["id"]: task
         for filters in listings
         for task in client.tasks(project, filters, include=fields, annotations=True)
-    ]
-    tail = client.page(project, size=1)
+    }
+    tasks = [listed[number] for number in sorted(listed)]
+    tail = client.page(project, size=1) if tasks else head
     settled = tail.total_annotations == head.total_annotations
     memory = replace(
         _after(memory, tasks, head, tail),
@@ -141,9 +142,10 @@ def _what_to_list(
         # Once all must be there, they are listed a last time; until then counts tell.
         if _time(head) >= moment(memory.newest) + OVERLAP:
             return [[since]]
-        zone = client.page(project, [since], size=1)
-        if [zone.total, zone.total_annotations] != list(memory.zone):
-            return [[since]]
+        if memory.zone is not None:
+            zone = client.page(project, [since], size=1)
+            if [zone.total, zone.total_annotations] != list(memory.zone):
+                return [[since]]
     if memory.annotations not in (None, head.total_annotations):
         # Answers came or went without a newer time: the clock was set back, and went on.
         return [[]]
@@ -161,13 +163,15 @@ def _after(memory: Memory, tasks: Sequence[Task], head: Page, tail: Page) -> Mem
     newest = min(max(times), _time(tail) + _SKEW)
     watermark = min(newest, _time(head) - OVERLAP)
     zone = [task for task in tasks if moment(task["updated_at"]) > watermark]
-    annotations = [one for task in zone for one in task["annotations"]]
+    answers = [one for task in zone for one in task["annotations"] if not one["was_cancelled"]]
+    # The first listing leaves tasks without an answer out, which the server will count.
+    counts = (len(zone), len(answers))
     return replace(
         memory,
         newest=newest.isoformat(),
         watermark=watermark.isoformat(),
         seen=_time(head).isoformat(),
-        zone=(len(zone), sum(not one["was_cancelled"] for one in annotations)),
+        zone=counts if memory.seen is not None else None,
     )
 
 

@@ -34,8 +34,9 @@ class Memory:
         time may still come to light.
     seen : str or None
         When we looked last and something had changed, by the server's clock.
-    zone : (int, int)
-        How many tasks changed after the watermark, and annotations they have.
+    zone : (int, int) or None
+        How many tasks changed after the watermark, and annotations they have; None where
+        tasks without an answer were not counted.
     twins : mapping of str to sequence of int
         Tasks of a sample that has several, by uid.
     """
@@ -51,7 +52,7 @@ class Memory:
     newest: str | None = None
     watermark: str | None = None
     seen: str | None = None
-    zone: Sequence[int] = (0, 0)
+    zone: Sequence[int] | None = None
     twins: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @classmethod

@@ -17,12 +17,15 @@ def label_studio(options: Namespace) -> Result:
     ------
     ConfigError
         If another oracle is named, or Label Studio does not take the token.
+    BusyError
+        If another process runs this project.
     TransientError
         If Label Studio does not answer.
     """
+    from holdfast.loop import exclusive
     from holdfast.phases.label_studio import join
 
-    with Project.open(options.config) as project:
+    with Project.open(options.config) as project, exclusive(project):
         joined = join(project, hooks=not options.no_hooks)
     said = {
         "project": f"{joined.project} in {joined.url}",

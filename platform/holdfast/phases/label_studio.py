@@ -120,7 +120,7 @@ def join(project: Project, *, hooks: bool) -> Joined:
         register(open_client(project), number, config.web.base, _key(project))
     return Joined(
         project=number,
-        url=oracle.where(nothing),
+        url=open_label_studio(project).where(nothing),
         class_names=tuple(names),
         images=_IMAGES[config.annotation.label_studio.images].format(base=config.web.base),
         guesses=f"from {config.web.base}" if hooks else "those made when a question is sent",
@@ -163,7 +163,7 @@ def _images(project: Project) -> tuple[_Link, _Prepare | None]:
     if settings.images == "inline":
         return (lambda cards: inline(read(cards))), None
     if settings.images == "local-files":
-        folder = LocalFolder(Path(settings.local_files))
+        folder = LocalFolder(project.root / Path(settings.local_files).expanduser())
         return (lambda cards: folder.put([card.uid for card in cards], read(cards))), folder.open_to
     links = open_links(project)
     return (lambda cards: [links.task_link(card.uid) for card in cards]), None

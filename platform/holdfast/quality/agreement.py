@@ -17,15 +17,6 @@ from holdfast.records import Ids
 Probs = NDArray[np.float64]
 
 METHODS = ("default", "majority", "dawid_skene", "crowdlab")
-# A label on record is believed 3 times in 4: it is only asked about when it looks wrong.
-RECORD_TRUST = 0.75
-# Share of the model's probability that is spread over all classes: networks are too sure
-# of themselves, most of all about classes they have never seen.
-MODEL_DOUBT = 0.3
-# Before anybody's answers are known, an annotator counts as right 19 times in 20, held
-# with the weight of 20 answers: a low start would ask twice about all that a young model
-# does not expect.
-KNOWING, RIGHT = (19.6, 0.4), (97.0, 3.0)
 # Probabilities this close count as equal.
 EQUAL = 1e-9
 
@@ -176,6 +167,9 @@ def decide(
     ValueError
         If arrays that belong together differ in length, or a sample occurs twice.
     """
+    # It needs scipy's sparse matrices: whoever only reads the config does not.
+    from holdfast.quality.beliefs import believe, weigh
+
     _check(sample_ids_a, annotators_a, class_ids_a, sample_ids_m, record_m)
     gold_ids_g = np.empty(0, np.int64) if gold_ids_g is None else gold_ids_g
     gold_classes_g = np.empty(0, np.int64) if gold_classes_g is None else gold_classes_g
@@ -195,11 +189,10 @@ def decide(
     )
     column_a = np.searchsorted(classes, class_ids_a)
     prior: Probs = np.full((len(ids), len(classes)), 1.0 / max(len(classes), 1))
-    prior[:num_asked] = np.exp(_log_prior(classes, record_m, pred_probs_mk, known_k))
-    prior /= prior.sum(axis=1, keepdims=True)
+    prior[:num_asked] = believe(classes, record_m, pred_probs_mk, known_k)
     known = np.full(len(ids), -1, np.int64)
     known[_rows(ids, gold_ids_g)] = np.searchsorted(classes, gold_classes_g)
-    posterior = _posterior(config.method, row_a, annotators_a, column_a, prior, known)
+    posterior = weigh(config.method, row_a, annotators_a, column_a, prior, known)
 
     ours = row_a < num_asked
     row_a, column_a = row_a[ours], column_a[ours]
@@ -271,40 +264,6 @@ def needs_second(
     return np.asarray(single_m & (rival & alarmed[answer_m]).any(axis=1))
 
 
-def _posterior(
-    method: str, row_a: Ids, annotators_a: Ids, column_a: Ids, prior_mk: Probs, known_m: Ids
-) -> Probs:
-    """Return the method's probabilities; a known class is certain."""
-    # The methods need scipy's sparse matrices: whoever only reads the config does not.
-    from holdfast.quality.consensus import majority
-    from holdfast.quality.crowd_model import Trust, crowd_model
-    from holdfast.quality.crowdlab import crowdlab
-    from holdfast.quality.dawid_skene import dawid_skene
-    from holdfast.quality.votes import Votes
-
-    votes = Votes(
-        row_a,
-        annotators_a,
-        column_a,
-        num_samples=prior_mk.shape[0],
-        num_annotators=int(annotators_a.max()) + 1 if len(annotators_a) else 0,
-        num_classes=prior_mk.shape[1],
-    )
-    if method == "default":
-        trust = Trust(knowing=KNOWING, right=RIGHT, hard=0.0)
-        return crowd_model(votes, prior_mk=prior_mk, known_m=known_m, trust=trust).posterior_mk
-    if method == "dawid_skene":
-        posterior = dawid_skene(votes, prior_mk, known_m).posterior_mk
-    elif method == "crowdlab":
-        posterior = (crowdlab(votes, prior_mk) or majority(votes, prior_mk)).posterior_mk
-    else:
-        posterior = majority(votes, prior_mk).posterior_mk
-    sure = np.flatnonzero(known_m >= 0)
-    posterior[sure] = 0.0
-    posterior[sure, known_m[sure]] = 1.0
-    return posterior
-
-
 def _rows(ids_m: Ids, wanted_a: Ids) -> Ids:
     """Return where each wanted id stands, -1 where it does not."""
     if len(ids_m) == 0:
@@ -331,26 +290,6 @@ def _check(
         raise ValueError(f"{len(sample_ids_m)} samples but {len(record_m)} labels on record")
     if len(np.unique(sample_ids_m)) != len(sample_ids_m):
         raise ValueError("a sample occurs twice among those asked about")
-
-
-def _log_prior(
-    classes_k: Ids,
-    record_m: Ids,
-    pred_probs_mk: NDArray[np.floating] | None,
-    known_k: Ids,
-) -> Probs:
-    num_samples, num_classes = len(record_m), len(classes_k)
-    # Room for a class nobody has named yet: otherwise a single known class is certain.
-    spread = 1.0 / (num_classes + 1)
-    prior = np.full((num_samples, num_classes), spread)
-    if pred_probs_mk is not None and pred_probs_mk.shape[1]:
-        prior *= MODEL_DOUBT
-        prior[:, np.searchsorted(classes_k, known_k)] += (1.0 - MODEL_DOUBT) * pred_probs_mk
-    rows = np.flatnonzero(record_m >= 0)
-    record = np.full((len(rows), num_classes), (1.0 - RECORD_TRUST) / max(num_classes - 1, 1))
-    record[np.arange(len(rows)), np.searchsorted(classes_k, record_m[rows])] = RECORD_TRUST
-    prior[rows] *= record
-    return np.asarray(np.log(prior))
 
 
 def _leader(

@@ -47,7 +47,7 @@ class Trust:
         from here on where a model's probabilities can tell.
     """
 
-    knowing: tuple[float, float] = (4.0, 1.0)
+    knowing: tuple[float, float] = (2.0, 1.0)
     right: tuple[float, float] = (8.0, 2.0)
     hard: float = 0.02
 
