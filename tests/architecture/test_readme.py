@@ -222,7 +222,7 @@ def test_annotate_with_label_studio(photos: Path) -> None:
                 hashlib.sha256(path.read_bytes()).hexdigest(): path.parent.name
                 for path in photos.rglob("*.png")
             }
-            assert answer_in_label_studio(address, (home / "token").read_text(), truth)
+            assert answer_in_label_studio(address, (home / "token").read_text().strip(), truth)
             finished = shell(block("holdfast queue"), project, PATH=PATH)
             assert finished.returncode == 0, finished.stderr
             assert "round 1  report" in finished.stdout

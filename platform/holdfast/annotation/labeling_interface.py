@@ -55,10 +55,11 @@ def build_interface(class_names: Sequence[str]) -> str:
     _check(class_names)
     view = ET.Element("View")
     ET.SubElement(view, "Header", value="$why", size="5")
-    ET.SubElement(view, "Image", name="image", value="$image", zoom="true", zoomControl="true")
+    # Choices first: below a tall image they would be out of sight.
     choices = ET.SubElement(
         view, "Choices", name="label", toName="image", choice="single", showInline="true"
     )
+    ET.SubElement(view, "Image", name="image", value="$image", zoom="true", zoomControl="true")
     _add_choices(view, choices, [*class_names, *SPECIAL])
     ET.SubElement(
         view,

@@ -54,7 +54,7 @@ def _text(
 ) -> str:
     if not backlog:
         return "nothing was asked yet; `holdfast run` asks the first questions"
-    said = {one.state: _state_text(one, now) for one in backlog}
+    said = {str(one.state): _state_text(one, now) for one in backlog}
     parts = [facts(said)]
     if waiting:
         rows = [

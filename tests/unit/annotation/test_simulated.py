@@ -43,7 +43,9 @@ def test_simulated_other_seed_makes_other_errors():
 
 def test_simulated_batches_of_a_round_ask_different_annotators():
     oracle = SimulatedOracle(TRUTH, num_annotators=3)
-    who = [[a.annotator for a in oracle.collect(_query(range(50), 2, b)).answers] for b in (1, 2, 3)]
+    who = [
+        [a.annotator for a in oracle.collect(_query(range(50), 2, b)).answers] for b in (1, 2, 3)
+    ]
     assert all(len(set(three)) == 3 for three in zip(*who, strict=True))
     assert len(set(who[0])) == 3
 
@@ -62,7 +64,9 @@ def test_simulated_votes_are_used_in_turn_and_run_out():
     assert [one[1] for one in said] == [None, None, None]
     assert (
         said[0][0]
-        == {"simulated-1": "a", "simulated-3": "b"}[oracle.collect(_query([0])).answers[0].annotator]
+        == {"simulated-1": "a", "simulated-3": "b"}[
+            oracle.collect(_query([0])).answers[0].annotator
+        ]
     )
 
 
