@@ -23,7 +23,7 @@ MODEL_DOUBT = 0.3
 # Before anybody's answers are known, an annotator counts as right 19 times in 20, held
 # with the weight of 20 answers: a low start would ask twice about all that a young model
 # does not expect.
-KNOWING, RIGHT = (19.6, 0.4), (97.0, 3.0)
+KNOWING, HELD, RIGHT = (19.6, 0.4), 0.98, (97.0, 3.0)
 
 
 def believe(
@@ -83,7 +83,7 @@ def weigh(
         num_classes=prior_mk.shape[1],
     )
     if method == "default":
-        trust = Trust(knowing=KNOWING, right=RIGHT, hard=0.0)
+        trust = Trust(knowing=KNOWING, held=HELD, right=RIGHT, hard=0.0)
         posterior = crowd_model(votes, prior_mk=prior_mk, known_m=known_m, trust=trust).posterior_mk
     elif method == "dawid_skene":
         posterior = dawid_skene(votes, prior_mk, known_m).posterior_mk

@@ -40,6 +40,8 @@ class Trust:
     ----------
     knowing : tuple of float
         Answers given in knowledge and at a guess, as if seen of each annotator.
+    held : float
+        Share of answers in knowledge where nothing tells annotators apart, in [0, 1].
     right : tuple of float
         Right and wrong answers of those who know, as if seen of all together.
     hard : float
@@ -48,6 +50,7 @@ class Trust:
     """
 
     knowing: tuple[float, float] = (2.0, 1.0)
+    held: float = 0.8
     right: tuple[float, float] = (8.0, 2.0)
     hard: float = 0.02
 
@@ -179,7 +182,7 @@ def _start(votes: Votes, trust: Trust) -> tuple[_Crowd, _World]:
     num_classes = votes.num_classes
     right = trust.right[0] / sum(trust.right)
     crowd = _Crowd(
-        knowing_j=np.full(votes.num_annotators, trust.knowing[0] / sum(trust.knowing)),
+        knowing_j=np.full(votes.num_annotators, trust.held),
         shared_lk=_one_coin(right, num_classes),
         guess_p=votes.shares_k()[votes.columns_p],
         evidence_pk=np.empty(0),
