@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,12 +27,14 @@ from benchmarks.continual import INTERRUPTED, whole_number
 from benchmarks.label_studio_world import BULK, Meter, open_world
 from benchmarks.measurement import MeasurementError, Row
 from benchmarks.result_file import settings_of, write_result
+from holdfast.annotation.label_studio_answers import OVERLAP
 from holdfast.errors import ConfigError, HoldfastError
 
 WIDTH = 100
 PEERS = ("list", "export")
-# Once now, while late changes may still come to light, and as often as chance needs.
 QUIET_LOOKS = 3
+# Label Studio tells its time in whole seconds.
+_ROUNDING = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,12 +89,18 @@ def measure(folder: Path, num_tasks: int, screen: Console) -> Row:
         with meter.measuring("answer", most):
             for start in range(0, most, BULK):
                 world.accept_guesses(ids[:most][start : start + BULK])
+        answered = time.monotonic()
         for name, read in (("list", world.list_pages), ("export", world.export)):
             with meter.measuring(name, num_tasks):
                 read()
         with meter.measuring("collect_oracle", most):
             world.look_without_recording()
         with meter.measuring("collect", most):
+            world.collect()
+        # What changed shortly before a look is listed once more, when no change of that time
+        # can come to light any more: here, that may be all.
+        time.sleep(max(answered + OVERLAP.total_seconds() + _ROUNDING - time.monotonic(), 0.0))
+        with meter.measuring("collect_last_look", 0):
             world.collect()
         for _ in range(QUIET_LOOKS):
             with meter.measuring("collect_nothing_new", 0):

@@ -225,7 +225,8 @@ def test_annotate_with_label_studio(photos: Path) -> None:
             assert answer_in_label_studio(address, (home / "token").read_text().strip(), truth)
             finished = shell(block("holdfast queue"), project, PATH=PATH)
             assert finished.returncode == 0, finished.stderr
-            assert "round 1  report" in finished.stdout
+            assert "round-1" in finished.stdout
+    assert (project / "reports" / "round-1.html").exists()
 
 
 def free_port() -> int:

@@ -32,6 +32,7 @@ PLACES = (
     ),
     *(f"consensus:{edge}" for edge in ("before", "worked", "recording", "recorded")),
 )
+BESIDE_THE_SERVER = (*PLACES[: 2 * len(WRITES)], "send:delivered", "collect:fetched")
 ASKING = """
 [annotation]
 oracle = "label-studio"
@@ -168,10 +169,26 @@ def test_round_waits_keeps_what_is_answered_and_learns_from_all(
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_round_killed_anywhere_ends_like_an_undisturbed_one(
-    place: str, new_person: Callable[..., Person], undisturbed: str
+    place: str, tiny_project: Callable[[], Path], undisturbed: str
 ) -> None:
-    person = new_person()
+    with FakeLabelStudio() as fake:
+        person = asking(tiny_project(), fake)
+        assert finish(person, place)
+        assert_answered_once(person, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.service
+@pytest.mark.parametrize("place", BESIDE_THE_SERVER)
+def test_round_killed_beside_the_real_server_ends_like_an_undisturbed_one(
+    place: str, tiny_project: Callable[[], Path], label_studio: Any, undisturbed: str
+) -> None:
+    person = asking(tiny_project(), label_studio)
     assert finish(person, place)
+    assert_answered_once(person, undisturbed)
+
+
+def assert_answered_once(person: Person, undisturbed: str) -> None:
     tasks = person.tasks()
     assert len({task["data"]["uid"] for task in tasks}) == len(tasks) == 6
     assert all(len(task["annotations"]) == 1 for task in tasks)

@@ -165,4 +165,5 @@ def _queue(connection: Connection, done: dict[int, Outcomes]) -> dict[str, int]:
         "answered": sum(int(end.get("answers", 0)) for end in ends),
         "labeled": sum(int(end.get("labeled", 0)) for end in ends),
         "unresolved": sum(int(end.get("unresolved", 0)) for end in ends),
+        "disputed": sum(int(end.get("disputed", 0)) for end in ends),
     }
