@@ -55,8 +55,8 @@ $(LABEL_STUDIO): deployments/label_studio/requirements.lock | $(READY)
 lock:
 	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --extra bench --no-header --quiet \
 		--output-file requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --universal --python-version 3.11 --no-header --quiet \
-		--output-file deployments/label_studio/requirements.lock deployments/label_studio/requirements.in
+	cd deployments/label_studio && ../../$(BIN)/uv pip compile --universal --python-version 3.11 \
+		--no-header --quiet --output-file requirements.lock requirements.in
 
 # What people said in Label Studio stays: .label-studio/data.
 clean:

@@ -57,7 +57,15 @@ def build_interface(class_names: Sequence[str]) -> str:
     ET.SubElement(view, "Header", value="$why", size="5")
     # Choices first: below a tall image they would be out of sight.
     choices = ET.SubElement(
-        view, "Choices", name="label", toName="image", choice="single", showInline="true"
+        view,
+        "Choices",
+        name="label",
+        toName="image",
+        choice="single",
+        showInline="true",
+        # The key of the guess, pressed, takes the guess back: an empty answer would follow.
+        required="true",
+        requiredMessage="Choose one, or skip the task.",
     )
     ET.SubElement(view, "Image", name="image", value="$image", zoom="true", zoomControl="true")
     _add_choices(view, choices, [*class_names, *SPECIAL])
