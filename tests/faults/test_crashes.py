@@ -30,7 +30,7 @@ OF_A_ROUND = [
     if name != FINISHED
 ]
 # Tested where they belong: tests/unit/data/test_ingest_crash.py.
-OF_INGEST = ["ingest:images", "ingest:ledger"]
+OF_INGEST = ["ingest:images", "ingest:piece", "ingest:ledger"]
 # Tested where they belong: tests/loop/test_cross_fit.py.
 OF_FOLDS = ["cross-fit:fold-{fold}"]
 # Tested where they belong: tests/label_studio/.

@@ -70,16 +70,29 @@ COMMANDS: dict[str, Command] = {
         (Argument("folder", {"metavar": "DIR", "help": "the project's folder"}),),
     ),
     "ingest": Command(
-        "take in images: class-named folders, a folder, or a CSV manifest",
+        "take in images: folders, manifests, archives, tables or URLs",
         "holdfast.cli.ingest:ingest",
         (
             Argument(
                 "path",
                 {
                     "metavar": "PATH",
-                    "help": "a folder of class-named folders, a folder of unlabeled images, or a "
-                    "CSV file with the columns path,label[,group,split,annotator]; "
-                    "`label-studio` takes in a project that exists there",
+                    "help": "a folder of class-named folders or of unlabeled images; a .csv, "
+                    ".jsonl or .parquet file with the columns path,label[,group,split,annotator]; "
+                    "a .parquet, .npz, IDX or .tar file that holds images, or a folder of such; "
+                    "the URL of one of these; `label-studio` takes in a project that exists there",
+                },
+            ),
+            Argument(
+                "--dry-run",
+                {"action": "store_true", "help": "report what would happen and write nothing"},
+            ),
+            Argument(
+                "--reference",
+                {
+                    "action": "store_true",
+                    "help": "leave the images where they are and keep only where that is; they "
+                    "must stay and must not change",
                 },
             ),
             Argument(
