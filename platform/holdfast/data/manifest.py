@@ -90,10 +90,7 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                         f"{path} line {reader.line_num} has {len(cells)} cells but the header "
                         f"has {len(columns)}; quote cells that contain a comma"
                     )
-                yield (
-                    reader.line_num,
-                    dict(zip(columns, (cell.strip() for cell in cells), strict=True)),
-                )
+                yield reader.line_num, dict(zip(columns, map(str.strip, cells), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise IngestError(
             f"{path} cannot be read as CSV ({error}); save it as comma-separated UTF-8 text"
