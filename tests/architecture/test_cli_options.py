@@ -9,6 +9,7 @@ PROMISED = {
     "init": ["DIR"],
     "ingest": ["PATH", "--project", "--dry-run", "--reference"],
     "audit": ["--top", "--kind", "--csv"],
+    "augment": ["--policy", "--out", "--top"],
     "query": ["--top"],
     "run": ["--no-prefect"],
     "collect": [],

@@ -132,6 +132,37 @@ COMMANDS: dict[str, Command] = {
             ),
         ),
     ),
+    "augment": Command(
+        "show what an augmentation policy makes of the project's images",
+        "holdfast.cli.augment:augment",
+        (
+            Argument(
+                "--policy",
+                {
+                    "metavar": "NAME",
+                    "help": "slight, geometric, visual, randaugment, albumentations, mixup or "
+                    "cutmix, joined by +; default: that of holdfast.toml",
+                },
+            ),
+            Argument(
+                "--out",
+                {
+                    "metavar": "FILE",
+                    "type": Path,
+                    "help": "where the page goes (default: reports/augment.html)",
+                },
+            ),
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 12,
+                    "help": "images shown, classes in turns (default: 12)",
+                },
+            ),
+        ),
+    ),
     "query": Command(
         "show what the next round would ask, without asking",
         "holdfast.cli.query:query",

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from holdfast.learning import augmentation
+from holdfast.data.augment import change, class_strength, join
 from holdfast.learning.losses import build_loss, soft_targets
 from holdfast.learning.material import Material
 from holdfast.learning.memory import MemoryStream
@@ -87,9 +87,7 @@ class Batches:
         if self._turns is not None and not config.stream:
             self._count(np.flatnonzero(material.new_n))
         self._open_source()
-        self._strength_k = None
-        if config.imbalance.rare_augment:
-            self._strength_k = augmentation.rare_strength(material.counts_k)
+        self._strength_k = class_strength(material.counts_k, config.augmentation)
 
     def __len__(self) -> int:
         return self._update.steps - self._update.done
@@ -264,9 +262,9 @@ class Batches:
         images = material.pixels(torch.from_numpy(rows))
         rows_b = torch.from_numpy(rows).to(material.device)
         positions_b = material.columns(rows_b)
-        if config.augment and len(rows):
-            strength_b = None if self._strength_k is None else self._strength_k[positions_b]
-            images = augmentation.perturb(images, self._update.generator, strength_b)
+        if config.augmentation.changes:
+            strength_b = self._strength_of(positions_b)
+            images = change(images, config.augmentation, self._update.generator, strength_b)
         smoothing = config.noise.label_smoothing
         return Batch(
             rows_b=rows_b,
@@ -278,17 +276,19 @@ class Batches:
         )
 
     def _mixed(self, batch: Batch) -> Batch:
-        how = self._config.imbalance.mixing
-        if how == "none":
+        if self._config.augmentation.join is None:
             return batch
-        blend = augmentation.mix if how == "mixup" else augmentation.cut_and_mix
-        images, targets = blend(
+        images, targets = join(
             batch.images_bchw,
             batch.targets_bk,
-            self._config.imbalance.mixing_strength,
+            self._config.augmentation,
             self._update.generator,
+            self._strength_of(batch.positions_b),
         )
         return dataclasses.replace(batch, images_bchw=images, targets_bk=targets)
+
+    def _strength_of(self, positions_b: Tensor) -> Tensor | None:
+        return None if self._strength_k is None else self._strength_k[positions_b]
 
 
 def _joined(first: Batch, second: Batch) -> Batch:

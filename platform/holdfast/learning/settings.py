@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from holdfast.data.augment_settings import AugmentationConfig
 from holdfast.errors import ConfigError
 from holdfast.learning.combinations import check_strategy
 from holdfast.model.spec import NetworkConfig
@@ -150,7 +151,7 @@ class ImbalanceConfig:
         deferred to the last fifth of an update.
     focal_gamma : float
         How much `focal` looks away from easy samples, above 0. It may be combined with
-        mixing.
+        `mixup` and `cutmix`.
     sampling : str
         `systematic` keeps the class shares of each batch exact; `weighted` draws every
         sample alone; `progressive` moves from natural shares to balanced ones over the
@@ -165,12 +166,6 @@ class ImbalanceConfig:
     difficulty : float
         Weight of a second head that learns to predict each sample's loss, 0 or more. It
         shapes the features only; 0 is off.
-    mixing : str
-        `none`, `mixup`, or `cutmix`: pairs of images joined, and their targets.
-    mixing_strength : float
-        Both parameters of the beta distribution of the mix, above 0.
-    rare_augment : bool
-        Whether images of rare classes are changed more than others.
     early_stopping : bool
         Whether the candidate is the state with the best recall of rare classes on a part
         of the training samples, a fifth of each class, that is set aside.
@@ -188,9 +183,6 @@ class ImbalanceConfig:
     two_stage: float = 0.0
     logit_scale: bool = False
     difficulty: float = 0.0
-    mixing: Literal["none", "mixup", "cutmix"] = "none"
-    mixing_strength: float = 0.3
-    rare_augment: bool = False
     early_stopping: bool = False
     ensemble: int = 1
     prototypes: int = 0
@@ -202,8 +194,6 @@ class ImbalanceConfig:
         _share(self, prefix, "class_balance")
         _share(self, prefix, "two_stage", closed=False)
         _at_least(self, prefix, difficulty=0, prototypes=0)
-        strength = self.mixing_strength
-        _require(strength > 0, prefix, "mixing_strength", "above 0", strength)
         _require(1 <= self.ensemble <= 10, prefix, "ensemble", "between 1 and 10", self.ensemble)
         if self.sampling == "progressive" and self.class_balance == 0:
             raise ConfigError(
@@ -265,8 +255,6 @@ class LearningConfig:
     stream : bool
         Whether new samples are taken in the order they come, each once, and offered to the
         buffer as they pass. Needs a `replay_share` above 0.
-    augment : bool
-        Whether training images are shifted, turned, scaled, sheared and lit differently.
     checkpoint_every : int
         Steps between checkpoints inside an update, 1 or more.
     memory_mib : int
@@ -283,7 +271,6 @@ class LearningConfig:
     replay_share: float = 0.0
     rehearsal: float = 0.0
     stream: bool = False
-    augment: bool = True
     checkpoint_every: int = 500
     memory_mib: int = 4096
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -291,6 +278,7 @@ class LearningConfig:
     consolidation: ConsolidationConfig = field(default_factory=ConsolidationConfig)
     imbalance: ImbalanceConfig = field(default_factory=ImbalanceConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
         # A batch of one has no variance to normalize by.
