@@ -17,6 +17,7 @@ PROMISED = {
     "annotators": [],
     "label-studio": ["--no-hooks"],
     "web": [],
+    "balance": [],
     "status": [],
     "report": ["--round"],
     "rollback": ["--to"],

@@ -229,6 +229,10 @@ COMMANDS: dict[str, Command] = {
         "serve images, guesses and hints for Label Studio until Ctrl-C",
         "holdfast.cli.web:web",
     ),
+    "balance": Command(
+        "show how evenly labels are spread over classes, and what that triggers",
+        "holdfast.cli.balance:balance",
+    ),
     "status": Command(
         "show samples, labels, the open round and the champion", "holdfast.cli.status:status"
     ),

@@ -156,8 +156,9 @@ class ImbalanceConfig:
         `systematic` keeps the class shares of each batch exact; `weighted` draws every
         sample alone; `progressive` moves from natural shares to balanced ones over the
         update.
-    class_balance : float
-        In [0, 1]: 0 draws classes as frequent as they are, 1 all equally often.
+    class_balance : float or None
+        In [0, 1]: 0 draws classes as frequent as they are, 1 all equally often. None leaves it
+        open: 1, unless `balance.act` is on; then 0 until the classes become uneven.
     two_stage : float
         Last share of the steps, in [0, 1), in which only the head is trained, on classes
         drawn equally often; the steps before draw them as frequent as they are. 0 is off.
@@ -179,7 +180,7 @@ class ImbalanceConfig:
     loss: LossName = "cross_entropy"
     focal_gamma: float = 2.0
     sampling: Literal["systematic", "weighted", "progressive"] = "systematic"
-    class_balance: float = 1.0
+    class_balance: float | None = None
     two_stage: float = 0.0
     logit_scale: bool = False
     difficulty: float = 0.0
@@ -191,7 +192,8 @@ class ImbalanceConfig:
         prefix = "learning.imbalance"
         _require(self.loss in LOSSES, prefix, "loss", f"one of {', '.join(LOSSES)}", self.loss)
         _require(self.focal_gamma > 0, prefix, "focal_gamma", "above 0", self.focal_gamma)
-        _share(self, prefix, "class_balance")
+        if self.class_balance is not None:
+            _share(self, prefix, "class_balance")
         _share(self, prefix, "two_stage", closed=False)
         _at_least(self, prefix, difficulty=0, prototypes=0)
         _require(1 <= self.ensemble <= 10, prefix, "ensemble", "between 1 and 10", self.ensemble)
@@ -200,6 +202,11 @@ class ImbalanceConfig:
                 f"{prefix}.sampling progressive has no effect where class_balance is 0; "
                 "set it above 0: it is where the update ends"
             )
+
+    @property
+    def settled_balance(self) -> float:
+        """How equally often classes are drawn, where nothing else has settled what was open."""
+        return 1.0 if self.class_balance is None else self.class_balance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from holdfast.data import versions
 from holdfast.data.stream import changed
 from holdfast.failpoints import reach
 from holdfast.phases import scoring
+from holdfast.phases.balancing import holding, settled
 from holdfast.phases.turn import PhaseResult, Turn, version_of
 from holdfast.records import (
     Changes,
@@ -95,7 +96,10 @@ def learn(turn: Turn) -> PhaseResult:
     # Deferred: Avalanche takes 15 s to import, and a snapshot does not need it.
     from holdfast.learning.teaching import ContinualLearner
 
-    learner = ContinualLearner(project.config.network, project.config.learning)
+    settings = project.config.learning
+    if project.config.balance.act:
+        settings = settled(settings, holding(turn))
+    learner = ContinualLearner(project.config.network, settings)
     progress = turn.progress
     learned = learner.learn(
         state,
@@ -122,6 +126,8 @@ def learn(turn: Turn) -> PhaseResult:
             "samples": len(new_ids),
             "withdrawn": len(withdrawn),
             "classes": len(np.unique(after.class_ids_n)),
+            "class_balance": settings.imbalance.settled_balance,
+            "augmented_classes": settings.augmentation.classes,
         },
     )
 
