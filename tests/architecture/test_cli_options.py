@@ -21,6 +21,9 @@ PROMISED = {
     "status": [],
     "report": ["--round"],
     "rollback": ["--to"],
+    "versions": ["VERB", "V", "--format", "--top", "--csv"],
+    "explain": ["UID"],
+    "quarantine": ["VERB", "UID", "--top"],
     "doctor": [],
 }
 

@@ -261,6 +261,98 @@ COMMANDS: dict[str, Command] = {
             ),
         ),
     ),
+    "versions": Command(
+        "list, show, compare, name or export what models learned from",
+        "holdfast.cli.versions:versions",
+        (
+            Argument(
+                "verb",
+                {
+                    "metavar": "VERB",
+                    "choices": ("list", "show", "diff", "tag", "export"),
+                    "help": "list; show V; diff A B; tag V NAME; export V DIR",
+                },
+            ),
+            Argument(
+                "operands",
+                {
+                    "metavar": "V",
+                    "nargs": "*",
+                    "help": "versions: an id, a tag, round-N or latest; then NAME or DIR",
+                },
+            ),
+            Argument(
+                "--format",
+                {
+                    "metavar": "FORMAT",
+                    "choices": ("parquet", "folder", "webdataset", "huggingface"),
+                    "help": "export: parquet (default), folder, webdataset or huggingface",
+                },
+            ),
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 20,
+                    "help": "list and diff: versions or samples shown (default: 20)",
+                },
+            ),
+            Argument(
+                "--csv",
+                {
+                    "metavar": "FILE",
+                    "type": Path,
+                    "help": "diff: write every sample whose label differs",
+                },
+            ),
+        ),
+    ),
+    "explain": Command(
+        "tell one sample's whole life: labels, findings, queries, models",
+        "holdfast.cli.explain:explain",
+        (
+            Argument(
+                "sample",
+                {
+                    "metavar": "UID",
+                    "help": "8 or more of a uid's first digits, or the path of an image that "
+                    "was ingested",
+                },
+            ),
+        ),
+    ),
+    "quarantine": Command(
+        "show what is kept aside and why, release samples, or undo that",
+        "holdfast.cli.quarantine:quarantine",
+        (
+            Argument(
+                "verb",
+                {
+                    "metavar": "VERB",
+                    "choices": ("list", "release", "undo"),
+                    "help": "list; release UID...; undo UID..., which puts released ones back",
+                },
+            ),
+            Argument(
+                "operands",
+                {
+                    "metavar": "UID",
+                    "nargs": "*",
+                    "help": "8 or more of a uid's first digits, or the path of an image",
+                },
+            ),
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 20,
+                    "help": "samples shown in the terminal (default: 20)",
+                },
+            ),
+        ),
+    ),
     "doctor": Command(
         "check versions, device and stores, and say what is missing",
         "holdfast.cli.doctor:doctor",

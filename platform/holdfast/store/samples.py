@@ -149,25 +149,6 @@ def counts(connection: Connection) -> Mapping[str, int]:
     }
 
 
-def set_aside(connection: Connection, reasons: Mapping[int, str]) -> None:
-    """Put samples into quarantine, each with its reason."""
-    if reasons:
-        connection.execute(
-            sa.update(sample)
-            .where(sample.c.id == sa.bindparam("one"))
-            .values(state="quarantined", reason=sa.bindparam("why")),
-            [{"one": sample_id, "why": reason} for sample_id, reason in reasons.items()],
-        )
-
-
-def release(connection: Connection, sample_ids: Sequence[int]) -> None:
-    """Take samples out of quarantine."""
-    for chunk in chunks(sample_ids):
-        connection.execute(
-            sa.update(sample).where(sample.c.id.in_(chunk)).values(state="ok", reason=None)
-        )
-
-
 def _column(
     connection: Connection, column: sa.Column[object], sample_ids_n: Ids
 ) -> dict[int, object]:
