@@ -25,6 +25,7 @@ from benchmarks.panels import build_stream
 from benchmarks.peers import ReplayMethod
 from benchmarks.plain import LEARNING_RATE, step
 from benchmarks.sources import read_source
+from holdfast.data.augment_settings import AugmentationConfig
 from holdfast.learning.learner import LearnerState
 from holdfast.learning.settings import (
     BufferConfig,
@@ -164,7 +165,7 @@ def _holdfast(workload: Workload) -> Callable[[], LearnerState]:
         passes=workload.passes,
         batch_size=NEW + MEMORY,
         replay_share=MEMORY / (NEW + MEMORY),
-        augment=False,
+        augmentation=AugmentationConfig(policy="none"),
         optimizer=OptimizerConfig(
             name="sgd",
             learning_rate=LEARNING_RATE,

@@ -46,7 +46,13 @@ def crown(project: Project, seed: int) -> str:
         version = models.add_version(
             connection,
             DatasetVersion(
-                round_number=1, parent=None, watermark=0, excluded=(), digest="0" * 64, num_labels=0
+                round_number=1,
+                parent=None,
+                watermark=0,
+                excluded=(),
+                digest="0" * 64,
+                num_labels=0,
+                tier="training",
             ),
         )
         models.add_model(

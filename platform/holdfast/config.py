@@ -15,6 +15,7 @@ from typing import Any
 from holdfast.annotation.settings import AnnotationConfig, WebConfig
 from holdfast.catalog import check, check_strategy, suggestion
 from holdfast.data.splits import DataConfig
+from holdfast.data.triggers import BalanceConfig
 from holdfast.errors import ConfigError
 from holdfast.evaluation.gate import GateConfig
 from holdfast.learning.settings import LearningConfig
@@ -53,6 +54,7 @@ class Config:
     seed: int = 0
     ledger: LedgerConfig = dataclasses.field(default_factory=LedgerConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    balance: BalanceConfig = dataclasses.field(default_factory=BalanceConfig)
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     audit: AuditConfig = dataclasses.field(default_factory=AuditConfig)
     query: QueryConfig = dataclasses.field(default_factory=QueryConfig)

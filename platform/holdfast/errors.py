@@ -19,6 +19,10 @@ class IngestError(HoldfastError):
     """The files offered cannot be used as they are: fix them and ingest again."""
 
 
+class ExportError(HoldfastError):
+    """A version cannot be written there: name another place, or make room."""
+
+
 class AnswerError(HoldfastError):
     """A file of answers cannot be read as one: fix the file and run again."""
 

@@ -25,7 +25,8 @@ from holdfast.phases.pool import check_ready
 from holdfast.phases.turn import PhaseResult, Progress, Turn
 from holdfast.project import Project
 from holdfast.records import DatasetVersion, Promotion
-from holdfast.store import labels, models, rounds
+from holdfast.store import held_labels, labels, models, rounds
+from holdfast.store.label_rule import Scope
 from holdfast.store.rounds import PhaseRecord
 
 # Phase -> module of `holdfast.phases`, imported when the phase runs.
@@ -210,6 +211,7 @@ def rollback(project: Project, to_round: int, who: str) -> Promotion:
         When that round did not finish, or left no champion.
     """
     with exclusive(project), project.ledger.write() as connection:
+        held_labels.hold_still(connection)
         ends = [r for r in rounds.phases(connection, to_round) if r.phase == "promote"]
         if not ends:
             raise LedgerError(
@@ -223,6 +225,11 @@ def rollback(project: Project, to_round: int, who: str) -> Promotion:
         last = labels.last_event(connection)
         first = target.version.watermark + 1
         excluded = target.version.excluded + (((first, last),) if last >= first else ())
+        moment = held_labels.refresh(
+            connection,
+            held_labels.changed_since(connection, target.version.moment or 0),
+            Scope(last, excluded),
+        )
         new_version = models.add_version(
             connection,
             DatasetVersion(
@@ -230,8 +237,9 @@ def rollback(project: Project, to_round: int, who: str) -> Promotion:
                 parent=newest.id if newest else None,
                 watermark=last,
                 excluded=excluded,
-                digest=target.version.digest,
-                num_labels=target.version.num_labels,
+                moment=moment.id,
+                digest=moment.digest,
+                num_labels=moment.num_labels,
                 recipe={"rollback_to": to_round},
             ),
         )

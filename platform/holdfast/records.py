@@ -19,6 +19,7 @@ Images = NDArray[np.uint8]
 
 LabelKind = Literal["given", "annotation", "consensus", "withdrawn"]
 AskReason = Literal["uncertain", "suspect", "random", "disagreement", "gold"]
+Tier = Literal["raw", "augmented", "training"]
 QuestionState = Literal["open", "sent", "answered", "disputed", "settled", "withdrawn"]
 # What an annotator may say instead of naming a class.
 NONE_OF_THESE, BAD_IMAGE, SKIPPED = "none of these", "bad image", "skipped"
@@ -227,7 +228,13 @@ class DatasetVersion:
     excluded : tuple of (int, int)
         Ranges of event ids, both ends included, that a rollback took out.
     digest : str
-        sha256 of the sorted (uid, class name) pairs.
+        Of the (uid, class name) pairs, as `store.label_digest` defines it.
+    tier : str
+        `raw` is a set of labels; `augmented` adds how images are changed; `training` what is
+        drawn how often. Each names the one below it as its parent.
+    moment : int or None
+        Since when exactly these labels held (`store.held_labels`); None: those that hold
+        when the version is recorded.
     """
 
     round_number: int
@@ -237,6 +244,8 @@ class DatasetVersion:
     digest: str
     num_labels: int
     recipe: Mapping[str, object] = field(default_factory=dict)
+    tier: Tier = "raw"
+    moment: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -323,6 +332,8 @@ class Changes:
         Why, by sample id.
     released : tuple of int
         Samples that leave the quarantine.
+    versions : tuple of DatasetVersion
+        Each the parent of the next.
     """
 
     classes: tuple[str, ...] = ()
@@ -336,7 +347,7 @@ class Changes:
     oracle_state: tuple[str, Mapping[str, object]] | None = None
     quarantined: Mapping[int, str] = field(default_factory=dict)
     released: tuple[int, ...] = ()
-    version: DatasetVersion | None = None
+    versions: tuple[DatasetVersion, ...] = ()
     model: ModelRecord | None = None
     metrics: tuple[str, dict[str, object]] | None = None
     promotion: Promotion | None = None

@@ -7,8 +7,9 @@ from holdfast.cli.parser import build_parser
 COMMON = ["--config", "--debug", "--help", "--json"]
 PROMISED = {
     "init": ["DIR"],
-    "ingest": ["PATH", "--project"],
+    "ingest": ["PATH", "--project", "--dry-run", "--reference"],
     "audit": ["--top", "--kind", "--csv"],
+    "augment": ["--policy", "--out", "--top"],
     "query": ["--top"],
     "run": ["--no-prefect"],
     "collect": [],
@@ -16,9 +17,13 @@ PROMISED = {
     "annotators": [],
     "label-studio": ["--no-hooks"],
     "web": [],
+    "balance": [],
     "status": [],
     "report": ["--round"],
     "rollback": ["--to"],
+    "versions": ["VERB", "V", "--format", "--top", "--csv"],
+    "explain": ["UID"],
+    "quarantine": ["VERB", "UID", "--top"],
     "doctor": [],
 }
 

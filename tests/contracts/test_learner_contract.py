@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from holdfast.data.augment_settings import AugmentationConfig
 from holdfast.errors import ConfigError, DivergedError
 from holdfast.learning.combinations import STRATEGIES, parts_of
 from holdfast.learning.settings import (
@@ -241,16 +242,25 @@ SETTINGS = [
     {"imbalance": ImbalanceConfig(loss="balanced_softmax", class_balance=0.0)},
     {"imbalance": ImbalanceConfig(loss="class_weighted", class_balance=0.0)},
     {"imbalance": ImbalanceConfig(loss="effective_number", sampling="weighted")},
-    {"imbalance": ImbalanceConfig(loss="focal", mixing="mixup")},
-    {"imbalance": ImbalanceConfig(loss="focal", mixing="cutmix")},
+    {
+        "imbalance": ImbalanceConfig(loss="focal"),
+        "augmentation": AugmentationConfig(policy="slight+mixup"),
+    },
+    {"augmentation": AugmentationConfig(policy="geometric+visual+cutmix", classes="rare_only")},
     {"imbalance": ImbalanceConfig(loss="logit_adjustment", sampling="progressive")},
-    {"imbalance": ImbalanceConfig(loss="ldam", rare_augment=True)},
+    {
+        "imbalance": ImbalanceConfig(loss="ldam"),
+        "augmentation": AugmentationConfig(classes="rare_more"),
+    },
     {"imbalance": ImbalanceConfig(two_stage=0.4, logit_scale=True)},
     {"imbalance": ImbalanceConfig(difficulty=0.5, ensemble=2)},
     {"imbalance": ImbalanceConfig(early_stopping=True, prototypes=9)},
     {"noise": NoiseConfig(small_loss=0.3, soft_labels=0.8)},
     {"optimizer": OptimizerConfig(name="sgd", schedule="samples_seen", averaging=0.0)},
-    {"optimizer": OptimizerConfig(schedule="constant"), "augment": False},
+    {
+        "optimizer": OptimizerConfig(schedule="constant"),
+        "augmentation": AugmentationConfig(policy="none"),
+    },
     {"replay_share": 0.5, "rehearsal": 0.4, "passes": 3},
     {"replay_share": 0.5, "stream": True, "rehearsal": 0.3},
     {"buffer": BufferConfig(capacity=20, policy="herding")},

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast import failpoints
+from holdfast.data.export import export
 from holdfast.loop import rollback, run_round
 from holdfast.project import Project
+from holdfast.store import models
 
 # Torch must not be used before a fork, so the processes to kill come from a server that
 # has imported everything and run nothing.
@@ -44,6 +46,14 @@ def undo(root: Path) -> None:
     """Go back to the end of the first round."""
     with Project.open(root) as project:
         rollback(project, 1, "test")
+
+
+def export_version(root: Path) -> None:
+    """Export the ledger's first version into the project's folder."""
+    with Project.open(root) as project:
+        with project.ledger.read() as connection:
+            stored = models.version_by_id(connection, 1)
+        export(project.ledger, project.images, stored, root / "out", "folder")
 
 
 def end_of(work: Callable[..., None], *arguments: object, failpoint: str | None = None) -> object:

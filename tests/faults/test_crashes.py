@@ -30,7 +30,7 @@ OF_A_ROUND = [
     if name != FINISHED
 ]
 # Tested where they belong: tests/unit/data/test_ingest_crash.py.
-OF_INGEST = ["ingest:images", "ingest:ledger"]
+OF_INGEST = ["ingest:images", "ingest:piece", "ingest:ledger"]
 # Tested where they belong: tests/loop/test_cross_fit.py.
 OF_FOLDS = ["cross-fit:fold-{fold}"]
 # Tested where they belong: tests/label_studio/.
@@ -39,6 +39,8 @@ OF_LABEL_STUDIO = [
     "label-studio:{name}",
     "label-studio:{name}-done",
 ]
+# Tested where they belong: tests/unit/data/test_export.py.
+OF_EXPORT = ["export:written"]
 
 
 def digest(root: Path) -> str:
@@ -76,7 +78,14 @@ def test_failpoints_of_the_code_are_all_tested() -> None:
     named = {name for name in named if "{phase}" not in name}
     assert "learn:step-{update.done}" in named
     named = named - {"learn:step-{update.done}"} | set(STEPS)
-    assert named == {*INSIDE, *OF_INGEST, *OF_FOLDS, *OF_LABEL_STUDIO, "rollback:version"}
+    assert named == {
+        *INSIDE,
+        *OF_INGEST,
+        *OF_FOLDS,
+        *OF_LABEL_STUDIO,
+        *OF_EXPORT,
+        "rollback:version",
+    }
 
 
 @pytest.mark.slow

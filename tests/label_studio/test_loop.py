@@ -16,7 +16,7 @@ import pytest
 from holdfast.annotation.label_studio_client import LabelStudioClient, connect
 from holdfast.project import Project
 from holdfast.records import BAD_IMAGE, NONE_OF_THESE
-from holdfast.store import answers, labels, questions, samples
+from holdfast.store import answers, labels, quarantine, questions, samples
 from tests.faults.killing import end_of, play
 from tests.label_studio.fake import FakeLabelStudio
 from tests.label_studio.questions import choice, say
@@ -346,7 +346,7 @@ def test_question_about_a_sample_in_quarantine_is_withdrawn_in_label_studio_too(
     uid = tasks[0]["data"]["uid"]
     with Project.open(person.root) as project, project.ledger.write() as connection:
         (sample_id,) = samples.ids_of(connection, [uid]).values()
-        samples.set_aside(connection, {sample_id: "not ours"})
+        quarantine.set_aside(connection, {sample_id: "not ours"}, "test")
     assert person.run() == 1
     assert uid not in {task["data"]["uid"] for task in person.tasks()}
     assert person.states("round-1")[uid] == "withdrawn"

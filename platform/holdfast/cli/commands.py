@@ -70,16 +70,29 @@ COMMANDS: dict[str, Command] = {
         (Argument("folder", {"metavar": "DIR", "help": "the project's folder"}),),
     ),
     "ingest": Command(
-        "take in images: class-named folders, a folder, or a CSV manifest",
+        "take in images: folders, manifests, archives, tables or URLs",
         "holdfast.cli.ingest:ingest",
         (
             Argument(
                 "path",
                 {
                     "metavar": "PATH",
-                    "help": "a folder of class-named folders, a folder of unlabeled images, or a "
-                    "CSV file with the columns path,label[,group,split,annotator]; "
-                    "`label-studio` takes in a project that exists there",
+                    "help": "a folder of class-named folders or of unlabeled images; a .csv, "
+                    ".jsonl or .parquet file with the columns path,label[,group,split,annotator]; "
+                    "a .parquet, .npz, IDX or .tar file that holds images, or a folder of such; "
+                    "the URL of one of these; `label-studio` takes in a project that exists there",
+                },
+            ),
+            Argument(
+                "--dry-run",
+                {"action": "store_true", "help": "report what would happen and write nothing"},
+            ),
+            Argument(
+                "--reference",
+                {
+                    "action": "store_true",
+                    "help": "leave the images where they are and keep only where that is; they "
+                    "must stay and must not change",
                 },
             ),
             Argument(
@@ -115,6 +128,37 @@ COMMANDS: dict[str, Command] = {
                     "metavar": "FILE",
                     "type": Path,
                     "help": "write every finding: uid, source, kind, score, given, suggested",
+                },
+            ),
+        ),
+    ),
+    "augment": Command(
+        "show what an augmentation policy makes of the project's images",
+        "holdfast.cli.augment:augment",
+        (
+            Argument(
+                "--policy",
+                {
+                    "metavar": "NAME",
+                    "help": "slight, geometric, visual, randaugment, albumentations, mixup or "
+                    "cutmix, joined by +; default: that of holdfast.toml",
+                },
+            ),
+            Argument(
+                "--out",
+                {
+                    "metavar": "FILE",
+                    "type": Path,
+                    "help": "where the page goes (default: reports/augment.html)",
+                },
+            ),
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 12,
+                    "help": "images shown, classes in turns (default: 12)",
                 },
             ),
         ),
@@ -185,6 +229,10 @@ COMMANDS: dict[str, Command] = {
         "serve images, guesses and hints for Label Studio until Ctrl-C",
         "holdfast.cli.web:web",
     ),
+    "balance": Command(
+        "show how evenly labels are spread over classes, and what that triggers",
+        "holdfast.cli.balance:balance",
+    ),
     "status": Command(
         "show samples, labels, the open round and the champion", "holdfast.cli.status:status"
     ),
@@ -209,6 +257,98 @@ COMMANDS: dict[str, Command] = {
                     "type": round_number,
                     "required": True,
                     "help": "a later round undoes the rollback",
+                },
+            ),
+        ),
+    ),
+    "versions": Command(
+        "list, show, compare, name or export what models learned from",
+        "holdfast.cli.versions:versions",
+        (
+            Argument(
+                "verb",
+                {
+                    "metavar": "VERB",
+                    "choices": ("list", "show", "diff", "tag", "export"),
+                    "help": "list; show V; diff A B; tag V NAME; export V DIR",
+                },
+            ),
+            Argument(
+                "operands",
+                {
+                    "metavar": "V",
+                    "nargs": "*",
+                    "help": "versions: an id, a tag, round-N or latest; then NAME or DIR",
+                },
+            ),
+            Argument(
+                "--format",
+                {
+                    "metavar": "FORMAT",
+                    "choices": ("parquet", "folder", "webdataset", "huggingface"),
+                    "help": "export: parquet (default), folder, webdataset or huggingface",
+                },
+            ),
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 20,
+                    "help": "list and diff: versions or samples shown (default: 20)",
+                },
+            ),
+            Argument(
+                "--csv",
+                {
+                    "metavar": "FILE",
+                    "type": Path,
+                    "help": "diff: write every sample whose label differs",
+                },
+            ),
+        ),
+    ),
+    "explain": Command(
+        "tell one sample's whole life: labels, findings, queries, models",
+        "holdfast.cli.explain:explain",
+        (
+            Argument(
+                "sample",
+                {
+                    "metavar": "UID",
+                    "help": "8 or more of a uid's first digits, or the path of an image that "
+                    "was ingested",
+                },
+            ),
+        ),
+    ),
+    "quarantine": Command(
+        "show what is kept aside and why, release samples, or undo that",
+        "holdfast.cli.quarantine:quarantine",
+        (
+            Argument(
+                "verb",
+                {
+                    "metavar": "VERB",
+                    "choices": ("list", "release", "undo"),
+                    "help": "list; release UID...; undo UID..., which puts released ones back",
+                },
+            ),
+            Argument(
+                "operands",
+                {
+                    "metavar": "UID",
+                    "nargs": "*",
+                    "help": "8 or more of a uid's first digits, or the path of an image",
+                },
+            ),
+            Argument(
+                "--top",
+                {
+                    "metavar": "N",
+                    "type": positive,
+                    "default": 20,
+                    "help": "samples shown in the terminal (default: 20)",
                 },
             ),
         ),

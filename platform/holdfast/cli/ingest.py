@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holdfast.cli.collection import lines_about
 from holdfast.cli.output import Result, count, facts
 from holdfast.cli.screen import Screen
 from holdfast.data import ingest as intake
-from holdfast.data.registration import IngestReport, SetAside
+from holdfast.data.examine import Keeping
+from holdfast.data.report import IngestReport, SetAside
 from holdfast.errors import ConfigError
 from holdfast.project import Project
 
@@ -26,14 +28,23 @@ _SHOWN = 10
 def ingest(options: Namespace) -> Result:
     """Take in what a path or a project offers, and say what became of every file."""
     if options.path == LABEL_STUDIO:
+        if options.dry_run or options.reference:
+            raise ConfigError(
+                f"--dry-run and --reference have no effect with {LABEL_STUDIO}; leave them out"
+            )
         return _import(options)
     if options.project is not None:
         raise ConfigError(
             f"--project {options.project} has no effect with {options.path}; it goes with "
             f"`holdfast ingest {LABEL_STUDIO}`"
         )
+    if options.dry_run and options.reference:
+        raise ConfigError("--dry-run keeps nothing, so --reference has no effect; leave one out")
+    keeping: Keeping = "reference" if options.reference else "copy"
+    if options.dry_run:
+        keeping = "nothing"
     with Project.open(options.config) as project, Screen() as screen:
-        report = intake.ingest(project, Path(options.path), progress=screen.show)
+        report = intake.ingest(project, options.path, keeping=keeping, progress=screen.show)
     return Result(data=dataclasses.asdict(report), text=_text(report))
 
 
@@ -55,6 +66,7 @@ def _import(options: Namespace) -> Result:
 
 def _text(report: IngestReport) -> str:
     lines = [
+        *(["dry run: nothing was written; this is what would happen"] if report.dry_run else []),
         facts(
             {
                 "files": f"{report.num_offered:,}",
@@ -67,6 +79,7 @@ def _text(report: IngestReport) -> str:
                 "quarantine": count(len(report.quarantined), "file"),
             }
         ),
+        *lines_about(report.images),
         *_set_aside("in quarantine", report.quarantined),
         *_set_aside("with contradicting labels", report.conflicts),
     ]

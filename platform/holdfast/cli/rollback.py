@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 from argparse import Namespace
 
 from holdfast import loop
 from holdfast.cli.output import Result
+from holdfast.cli.person import user_name
 from holdfast.project import Project
 
 
 def rollback(options: Namespace) -> Result:
     """Return champion and labels to what they were; nothing is deleted."""
     with Project.open(options.config) as project:
-        promotion = loop.rollback(project, options.to, _user())
+        promotion = loop.rollback(project, options.to, user_name())
     before = promotion.expected
     data = {
         "round": promotion.round_number,
@@ -29,11 +29,3 @@ def rollback(options: Namespace) -> Result:
         f"{promotion.champion[:12]}{was}, dataset version {promotion.dataset_version}\n"
         "A rollback to a later round undoes this.",
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # No such user in a container that runs under a bare number.
-        return "unknown"

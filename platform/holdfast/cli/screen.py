@@ -15,6 +15,7 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
+    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -39,6 +40,7 @@ class Screen:
             BarColumn(),
             MofNCompleteColumn(),
             _Speed(),
+            TimeRemainingColumn(),
             console=self._console,
             disable=not sys.stderr.isatty(),
             transient=True,

@@ -1,124 +1,133 @@
-"""Offered images -> distinct contents, inspected, with all that was said about each."""
+"""A source -> examined files and stored bytes: the part of an ingest that reads and decodes."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Literal
 
-from holdfast.data.integrity import Inspection, decoding_threads, inspect, num_threads
-from holdfast.data.offers import OfferedImage, Source, Split
+from holdfast.data.decoders import MANY_FILES, Asked, Looked, look_at_all
+from holdfast.data.examined_files import ExaminedFiles, row
+from holdfast.data.offers import OfferedImage, Source
 from holdfast.errors import IngestError
+from holdfast.failpoints import reach
+from holdfast.store.images import BATCH_BYTES, BATCH_ROWS, ImageStore
 
-# Files per job: enough to outweigh the cost of a job, few enough that the jobs in
-# flight fit in memory when they are photographs.
-JOB = 32
+Keeping = Literal["copy", "reference", "nothing"]
+Progress = Callable[[str, int, int], None]
 
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """One offered file, read and decoded."""
-
-    uid: str
-    payload: bytes
-    offered: OfferedImage
-    found: Inspection
+# Files of an interrupted ingest compared at a time with what is offered now.
+_COMPARED = 1024
 
 
-@dataclass(slots=True)
-class Content:
-    """One distinct content among the offered files.
+def examine(
+    source: Source,
+    files: ExaminedFiles,
+    images: ImageStore,
+    keeping: Keeping,
+    progress: Progress | None,
+) -> int:
+    """Read, hash and decode every file, and keep the bytes of the usable ones.
 
-    Attributes
+    Parameters
     ----------
-    name : str
-        The first file that holds it.
-    statements : list of (str, str)
-        Every (class name, annotator or "") that came with one of its files, in order.
-    others : mapping of str to str, or None
-        Class name to the first file that names it, for classes other than the first.
-    keys : mapping of (str, str) to list of str, or None
-        Keys of those statements that have one.
-    """
+    files : ExaminedFiles
+        Gets a row a file; what it has already is not read again.
+    keeping : str
+        `copy`: the bytes go into the store; `reference`: where they lie; `nothing`.
 
-    name: str
-    num_bytes: int
-    found: Inspection
-    split: Split = ""
-    group: str | None = None
-    statements: list[tuple[str, str]] = field(default_factory=list)
-    others: dict[str, str] | None = None
-    keys: dict[tuple[str, str], list[str]] | None = None
-
-    @property
-    def usable(self) -> bool:
-        """Whether it is an image that can be used."""
-        return self.found.reason is None
-
-    def add(self, offered: OfferedImage) -> None:
-        """Take in what one file's source says.
-
-        Raises
-        ------
-        IngestError
-            If two files of one content are to lie on both sides of the split.
-        """
-        if {self.split, offered.split} == {"train", "holdout"}:
-            raise IngestError(
-                f"{self.name} and {offered.name} are the same image but one is in train and "
-                "the other in holdout; put both on one side"
-            )
-        self.split = self.split or offered.split
-        self.group = self.group or offered.group
-        if offered.label:
-            self._hear(offered.label, offered.annotator or "", offered.name)
-        for one in offered.statements:
-            self._hear(one.label, one.annotator, offered.name)
-            self.keys = self.keys or {}
-            self.keys.setdefault((one.label, one.annotator), []).append(one.key)
-
-    def _hear(self, label: str, annotator: str, name: str) -> None:
-        self.statements.append((label, annotator))
-        if label != self.statements[0][0]:
-            self.others = {label: name} | (self.others or {})
-
-
-def examine(source: Source) -> Iterator[Examined]:
-    """Read, hash and decode every file in threads; in order, few in memory at a time.
+    Returns
+    -------
+    int
+        Number of files.
 
     Raises
     ------
     IngestError
-        If a file cannot be read.
+        If a file cannot be read, or has no location of its own to refer to.
     """
-    offered = source.images()
-    jobs: deque[Future[list[Examined]]] = deque()
-    with decoding_threads() as pool:
-        try:
-            while chunk := list(islice(offered, JOB)):
-                jobs.append(pool.submit(_examine_chunk, chunk))
-                if len(jobs) > 2 * num_threads():
-                    yield from jobs.popleft().result()
-            while jobs:
-                yield from jobs.popleft().result()
-        finally:
-            for job in jobs:
-                job.cancel()
+    if keeping == "reference" and not source.by_name:
+        raise IngestError(
+            f"{source.name} cannot be ingested by reference, because its images are not files "
+            "of their own; leave out --reference to copy them"
+        )
+    kept = _skip(source, files, images, keeping)
+    offered = islice(source.images(), kept, None)
+    batch = _Batch(files, images, keeping, kept)
+    for done, (one, looked) in enumerate(_looked(source, offered, keeping == "copy"), kept + 1):
+        batch.add(one, looked)
+        if progress is not None and (done % 256 == 0 or done == source.num_images):
+            progress("ingest", done, source.num_images)
+    batch.flush()
+    return batch.position
 
 
-def _examine_chunk(chunk: list[OfferedImage]) -> list[Examined]:
-    examined = []
-    for offered in chunk:
-        try:
-            payload = offered.read()
-        except OSError as error:
-            raise IngestError(
-                f"{offered.name} cannot be read ({error.strerror}); check the file and its "
-                "permissions, then ingest again"
-            ) from error
-        uid = hashlib.sha256(payload).hexdigest()
-        examined.append(Examined(uid, payload, replace(offered, payload=None), inspect(payload)))
-    return examined
+def _skip(source: Source, files: ExaminedFiles, images: ImageStore, keeping: Keeping) -> int:
+    """Return how many files an earlier attempt examined, whose bytes are where they belong."""
+    offered, start = source.images(), 0
+    while start < files.num_kept:
+        chunk = list(islice(offered, min(_COMPARED, files.num_kept - start)))
+        uids = files.kept(start, chunk)
+        if uids is None:
+            break
+        if keeping != "nothing" and images.lacks(uids):
+            files.forget(start)
+            break
+        start += len(chunk)
+    return start
+
+
+def _looked(
+    source: Source, offered: Iterator[OfferedImage], keep: bool
+) -> Iterator[tuple[OfferedImage, Looked]]:
+    """Yield each offered image with what it holds."""
+    waiting: deque[OfferedImage] = deque()
+
+    def asked() -> Iterator[Asked]:
+        for one in offered:
+            waiting.append(one)
+            yield Asked(one.name, one.payload)
+
+    many = source.num_images >= MANY_FILES and not source.remote
+    for looked in look_at_all(asked(), keep=keep, many=many):
+        yield waiting.popleft(), looked
+
+
+class _Batch:
+    """Files that were looked at and not yet written down."""
+
+    def __init__(
+        self, files: ExaminedFiles, images: ImageStore, keeping: Keeping, position: int
+    ) -> None:
+        self.position = position
+        self._files, self._images, self._keeping = files, images, keeping
+        self._rows: list[tuple[object, ...]] = []
+        self._usable: dict[str, bytes | str | None] = {}
+        self._size = 0
+
+    def add(self, offered: OfferedImage, looked: Looked) -> None:
+        """Take in one file; write the batch down when it is large."""
+        self._rows.append(row(self.position, offered, looked.uid, looked.num_bytes, looked.found))
+        self.position += 1
+        if looked.found.reason is None and looked.uid not in self._usable:
+            payload = offered.payload if looked.payload is None else looked.payload
+            self._usable[looked.uid] = payload if self._keeping == "copy" else offered.name
+            self._size += len(payload or b"")
+        if len(self._rows) >= BATCH_ROWS or self._size >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down the bytes first, then what is known about them."""
+        if not self._rows:
+            return
+        # INVARIANT: a row says that the bytes are kept. The other way round, a crash between
+        # the two would let the next attempt pass over images that are nowhere.
+        uids = list(self._usable)
+        if self._keeping == "copy":
+            self._images.add(uids, [v for v in self._usable.values() if isinstance(v, bytes)])
+        elif self._keeping == "reference":
+            self._images.refer(uids, [v for v in self._usable.values() if isinstance(v, str)])
+        reach("ingest:images")
+        self._files.add(self._rows)
+        self._rows, self._usable, self._size = [], {}, 0

@@ -1,23 +1,32 @@
-"""Offered images -> samples and given labels: bytes first, then one ledger transaction."""
+"""Offered images -> samples and given labels: bytes first, then the ledger, piece by piece."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from holdfast.data.examine import Content, examine
+from sqlalchemy.engine import Connection
+
+from holdfast.data.arrays import MapStyle, from_dataset
+from holdfast.data.examine import Keeping, Progress, examine
+from holdfast.data.examined_files import ExaminedFiles
 from holdfast.data.offers import Source, Split, from_memory
-from holdfast.data.registration import IngestReport, record
+from holdfast.data.registration import Recorded, Registration, check_sides
+from holdfast.data.report import IngestReport, describe
 from holdfast.data.sources import open_source
 from holdfast.data.splits import DataConfig
 from holdfast.errors import IngestError
 from holdfast.failpoints import reach
 from holdfast.store import labels as label_log
-from holdfast.store.images import BATCH_BYTES, BATCH_ROWS, ImageStore
+from holdfast.store.images import ImageStore
 from holdfast.store.ledger import Ledger
+from holdfast.store.locations import is_url
 
-Progress = Callable[[str, int, int], None]
+# Contents recorded in one transaction: about half a second in which nobody else writes.
+PIECE = 4096
 
 
 class Settings(Protocol):
@@ -48,17 +57,27 @@ class Target(Protocol):
         """Says what is known beforehand."""
 
 
-def ingest(target: Target, path: Path, *, progress: Progress | None = None) -> IngestReport:
-    """Take in what a path offers; see `open_source` for what that can be.
+def ingest(
+    target: Target,
+    path: Path | str,
+    *,
+    keeping: Keeping = "copy",
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Take in what a path or URL offers; see `open_source` for what that can be.
 
-    Ingesting the same files again adds nothing. A crash leaves at most bytes that no
-    sample refers to, and ingesting again completes the work.
+    Ingesting the same files again adds nothing. Ingesting again after a crash completes the
+    work and ends as if there had been none; files that were looked at and did not change
+    are not read again.
 
     Parameters
     ----------
     target : Project
-    path : Path
-        A folder or a CSV manifest.
+    path : Path or str
+        A folder, a file that holds or lists images, or the URL of one.
+    keeping : str
+        `copy`; `reference`: the images stay where they are and must not change;
+        `nothing`: a dry run, which writes nothing and reports what would happen.
     progress : callable, optional
         Told (what, done, total).
 
@@ -68,7 +87,8 @@ def ingest(target: Target, path: Path, *, progress: Progress | None = None) -> I
         If nothing of it can be used (the reasons are in quarantine then), if it leaves
         only one class, or if the source contradicts itself.
     """
-    return ingest_source(target, open_source(path.absolute()), progress=progress)
+    location = str(path) if is_url(str(path)) else Path(path).absolute()
+    return ingest_source(target, open_source(location), keeping=keeping, progress=progress)
 
 
 def ingest_images(
@@ -102,11 +122,32 @@ def ingest_images(
     return ingest_source(target, source, progress=progress)
 
 
-def ingest_source(
-    target: Target, source: Source, *, progress: Progress | None = None
+def ingest_dataset(
+    target: Target,
+    dataset: MapStyle,
+    *,
+    name: str,
+    classes: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> IngestReport:
-    """Take in one source. Cost: linear in its files; about 1 kB of memory a file."""
-    report = take_in(target, source, progress=progress)
+    """Take in a data set of torchvision, Avalanche or any other; see `arrays.from_dataset`."""
+    source = from_dataset(dataset, name=name, classes=classes)
+    return ingest_source(target, source, progress=progress)
+
+
+def ingest_source(
+    target: Target,
+    source: Source,
+    *,
+    keeping: Keeping = "copy",
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Take in one source, as `ingest` does.
+
+    Cost: linear in its files; memory does not grow with them, but for what is in quarantine
+    or contradicts itself.
+    """
+    report = take_in(target, source, keeping=keeping, progress=progress)
     if not report.num_added + report.num_known:
         first = report.quarantined[0]
         raise IngestError(
@@ -116,21 +157,26 @@ def ingest_source(
     return report
 
 
-def take_in(target: Target, source: Source, *, progress: Progress | None = None) -> IngestReport:
+def take_in(
+    target: Target,
+    source: Source,
+    *,
+    keeping: Keeping = "copy",
+    progress: Progress | None = None,
+) -> IngestReport:
     """Take in one source, also one of which nothing can be used; else as `ingest_source`."""
     _require_two_classes(target, source)
-    contents, num_offered = _store_images(target, source, progress)
-    with target.ledger.write() as connection:
-        report = record(
-            connection,
-            source,
-            contents,
-            num_offered,
-            target.config.data,
-            target.config.seed,
-        )
+    folder = None if keeping == "nothing" else target.images.path.parent / "ingest"
+    with ExaminedFiles(folder, source, keeping) as files:
+        num_offered = examine(source, files, target.images, keeping, progress)
+        num_contents = files.settle()
+        _check_sides(target, files)
+        report = _record(target, source, files, num_offered, keeping, progress)
+        facts = describe(files)
     reach("ingest:ledger")
-    return report
+    if keeping != "nothing" and num_contents:
+        target.images.compact()
+    return dataclasses.replace(report, images=facts)
 
 
 def _require_two_classes(target: Target, source: Source) -> None:
@@ -143,30 +189,66 @@ def _require_two_classes(target: Target, source: Source) -> None:
         )
 
 
-def _store_images(
-    target: Target, source: Source, progress: Progress | None
-) -> tuple[dict[str, Content], int]:
-    """Write the bytes of every usable image; return the contents by uid, and the files."""
-    contents: dict[str, Content] = {}
-    batch: dict[str, bytes] = {}
-    size, done = 0, 0
-    for file in examine(source):
-        done += 1
-        if file.uid not in contents:
-            contents[file.uid] = Content(file.offered.name, len(file.payload), file.found)
-            if file.found.reason is None:
-                batch[file.uid] = file.payload
-                size += len(file.payload)
-        contents[file.uid].add(file.offered)
-        if len(batch) == BATCH_ROWS or size >= BATCH_BYTES:
-            _flush(target.images, batch)
-            batch, size = {}, 0
-        if progress is not None and (done % 256 == 0 or done == source.num_images):
-            progress("ingest", done, source.num_images)
-    _flush(target.images, batch)
-    return contents, done
+def _check_sides(target: Target, files: ExaminedFiles) -> None:
+    """Refuse what would lie on both sides of the split before anything is recorded."""
+    on_both = files.on_both_sides()
+    if on_both is not None:
+        raise IngestError(on_both)
+    if not files.groups_with_sides():
+        return
+    with target.ledger.read() as connection:
+        for contents in files.contents(PIECE):
+            check_sides(connection, contents)
 
 
-def _flush(images: ImageStore, batch: dict[str, bytes]) -> None:
-    images.add(list(batch), list(batch.values()))
-    reach("ingest:images")
+def _record(
+    target: Target,
+    source: Source,
+    files: ExaminedFiles,
+    num_offered: int,
+    keeping: Keeping,
+    progress: Progress | None,
+) -> IngestReport:
+    """Write the settled contents into the ledger, and sum up what was written."""
+    config = target.config
+    named = files.labels()
+    classes = [*config.data.classes, *(name for name in source.labels if name in named)]
+    dry = keeping == "nothing"
+    registration = Registration(classes, config.data, config.seed, dry=dry)
+    recorded: list[Recorded] = []
+    num_contents = 0
+    for contents in files.contents(PIECE):
+        with _piece(target.ledger, dry=dry) as connection:
+            recorded.append(registration.record(connection, contents))
+        reach("ingest:piece")
+        num_contents += len(contents)
+        if progress is not None and len(recorded) > 1:
+            progress("record", num_contents, num_offered)
+    num_added = sum(one.num_added for one in recorded)
+    quarantined = tuple(aside for one in recorded for aside in one.quarantined)
+    return IngestReport(
+        num_offered=num_offered,
+        num_added=num_added,
+        num_known=num_contents - num_added - len(quarantined),
+        num_duplicates=num_offered - num_contents,
+        num_labeled=sum(one.num_labeled for one in recorded),
+        num_holdout=sum(one.num_holdout for one in recorded),
+        classes_added=tuple(dict.fromkeys(n for one in recorded for n in one.classes_added)),
+        quarantined=quarantined,
+        conflicts=tuple(aside for one in recorded for aside in one.conflicts),
+        dry_run=dry,
+    )
+
+
+@contextmanager
+def _piece(ledger: Ledger, *, dry: bool) -> Iterator[Connection]:
+    """Give a connection to record a piece on; of a dry run nothing remains."""
+    with ledger.write() as connection:
+        if not dry:
+            yield connection
+            return
+        attempt = connection.begin_nested()
+        try:
+            yield connection
+        finally:
+            attempt.rollback()

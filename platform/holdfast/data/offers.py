@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from holdfast.errors import IngestError
+from holdfast.store.locations import read_location
 
 Split = Literal["train", "holdout", ""]
 
@@ -42,6 +43,8 @@ class OfferedImage:
         `train`, `holdout`, or "" where the source leaves the choice open.
     statements : tuple of Statement
         What people said, besides `label`.
+    stamp : str or None
+        Changes when the bytes do: size and time of a file. None where nothing tells.
     """
 
     name: str
@@ -51,10 +54,11 @@ class OfferedImage:
     split: Split = ""
     annotator: str | None = None
     statements: tuple[Statement, ...] = ()
+    stamp: str | None = None
 
     def read(self) -> bytes:
         """Return the bytes."""
-        return Path(self.name).read_bytes() if self.payload is None else self.payload
+        return read_location(self.name) if self.payload is None else self.payload
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,12 +75,19 @@ class Source:
         Classes it names, in the order in which they get their ids.
     images : callable
         Starts a pass over the files, in the same order each time.
+    by_name : bool
+        Whether each image is a file of its own, found by its name: only such can be kept
+        by reference.
+    remote : bool
+        Whether the files are behind a URL.
     """
 
     name: str
     num_images: int
     labels: tuple[str, ...]
     images: Callable[[], Iterator[OfferedImage]]
+    by_name: bool = False
+    remote: bool = False
 
 
 def from_memory(
@@ -149,3 +160,8 @@ def split_name(split: str, where: str) -> Split:
             f"{where}: split is {split!r} but must be train, holdout or empty; correct it"
         )
     return split  # type: ignore[return-value]  # narrowed by the check above
+
+
+def stamp_of(status: os.stat_result) -> str:
+    """Return what changes when a file's bytes do."""
+    return f"{status.st_size}:{status.st_mtime_ns}"

@@ -1,64 +1,31 @@
-"""Inspected contents -> rows of the ledger, in one transaction."""
+"""Inspected contents -> rows of the ledger, a piece at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from holdfast.data.examine import Content
+from holdfast.data.content import Content
 from holdfast.data.given import GivenLabel, settle
-from holdfast.data.offers import Source
+from holdfast.data.report import SetAside
 from holdfast.data.splits import HOLDOUT, TRAIN, UNDECIDED, DataConfig, choose_holdout
 from holdfast.errors import IngestError
-from holdfast.records import Finding, LabelEvent
+from holdfast.records import Finding, Ids, LabelEvent
 from holdfast.store import intake, labels, rounds, samples
 from holdfast.store.samples import NewSample
 
-# Rows handed to the database at a time: as values they take ten times the memory of
-# what they are made from.
-_ROWS = 20_000
 _SIDES = {"": UNDECIDED, "train": TRAIN, "holdout": HOLDOUT}
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """A file that was not taken as offered, and why."""
-
-    name: str
-    reason: str
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IngestReport:
-    """What one ingest did.
+class Recorded:
+    """What one piece of an ingest added; see `IngestReport`."""
 
-    Attributes
-    ----------
-    num_offered : int
-        Files looked at = added + known + duplicates + quarantined.
-    num_added, num_known : int
-        New samples, and images that the ledger had already.
-    num_duplicates : int
-        Files with the same bytes as an earlier one of this ingest.
-    num_labeled : int
-        Label events added; several annotators may speak about one sample.
-    num_holdout : int
-        Samples that this ingest put into the holdout.
-    classes_added : tuple of str
-    quarantined : tuple of SetAside
-        Files that cannot be used; one row each in the ledger.
-    conflicts : tuple of SetAside
-        Given labels that contradict another one of the same image in this ingest, and
-        were not used. Each is a finding in the ledger.
-    """
-
-    num_offered: int
+    num_contents: int
     num_added: int
-    num_known: int
-    num_duplicates: int
     num_labeled: int
     num_holdout: int
     classes_added: tuple[str, ...]
@@ -66,70 +33,127 @@ class IngestReport:
     conflicts: tuple[SetAside, ...]
 
 
-def record(
-    connection: Connection,
-    source: Source,
-    contents: Mapping[str, Content],
-    num_offered: int,
-    data: DataConfig,
-    seed: int,
-) -> IngestReport:
-    """Write samples, classes, given labels and conflicts; the caller holds the transaction.
+class Registration:
+    """Writes an ingest into the ledger, a piece at a time, each in a transaction of its own.
+
+    What becomes of a piece follows from the piece and from what the ledger has by then, so
+    an ingest that was cut off between two pieces ends as if it had not been.
 
     Parameters
     ----------
-    contents : mapping of str to Content
-        By uid. What the ledger has already is not written again.
-    num_offered : int
-        Files that the contents come from.
+    classes : sequence of str
+        Classes to add, in the order in which they get their ids.
     data : DataConfig
     seed : int
         Decides the holdout.
+    dry : bool
+        Whether every piece is taken back, so that the ledger never shows the earlier ones.
+    """
+
+    def __init__(
+        self, classes: Sequence[str], data: DataConfig, seed: int, *, dry: bool = False
+    ) -> None:
+        self._classes, self._data, self._seed, self._dry = classes, data, seed, dry
+        # Labels per class and side, and the newest event they count. Counting them anew for
+        # each piece would make a large ingest quadratic.
+        self._counts: tuple[Ids, Ids] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._counted = -1
+
+    def record(self, connection: Connection, contents: Mapping[str, Content]) -> Recorded:
+        """Write samples, classes, given labels and conflicts; the caller holds the transaction.
+
+        Parameters
+        ----------
+        contents : mapping of str to Content
+            By uid. What the ledger has already is not written again.
+
+        Raises
+        ------
+        IngestError
+            If a group would lie on both sides of the split: nothing is written then.
+        """
+        known = intake.known_samples(connection, list(contents))
+        given = {
+            uid: settle(content.statements)
+            for uid, content in contents.items()
+            if content.usable and content.statements and (uid not in known or known[uid].usable)
+        }
+        classes_added = labels.add_classes(connection, self._classes)
+        class_ids = {name: index for index, name in enumerate(labels.class_names(connection))}
+
+        counts = self._count(connection)
+        held, fresh = _hold_out(
+            connection, self._data, self._seed, contents, known, given, class_ids, counts
+        )
+        num_added = _write_samples(connection, contents, known, held)
+        intake.hold_out(connection, [known[uid].id for uid in held if uid in known])
+        sample_ids = samples.ids_of(connection, list(given))
+        num_labeled = _write_labels(connection, contents, given, sample_ids, class_ids)
+        _write_conflicts(connection, given, sample_ids, class_ids)
+
+        # A label that replaces another one, or none where a label was to be, takes a new count.
+        chosen_among = set(fresh)
+        num_said = sum(len(one.said) for one in given.values())
+        if chosen_among.issuperset(given) and num_labeled >= num_said:
+            self._add_counts(given, fresh, held, class_ids)
+            self._counted = labels.last_event(connection)
+        return Recorded(
+            num_contents=len(contents),
+            num_added=num_added,
+            num_labeled=num_labeled,
+            num_holdout=len(held),
+            classes_added=tuple(classes_added),
+            quarantined=tuple(
+                SetAside(content.name, content.found.reason)
+                for content in contents.values()
+                if content.found.reason is not None
+            ),
+            conflicts=tuple(
+                SetAside(contents[uid].name, _contradiction(contents[uid], one, name))
+                for uid, one in given.items()
+                for name in one.contradicting
+            ),
+        )
+
+    def _count(self, connection: Connection) -> tuple[Ids, Ids]:
+        """Return labels per class in training and in the holdout."""
+        shown = self._counted if self._dry else labels.last_event(connection)
+        if self._counted < 0 or shown != self._counted:
+            everything = labels.open_scope(connection)
+            train_k, holdout_k = (
+                np.bincount(labels.resolve(connection, everything, side).class_ids_n)
+                for side in ("train", "holdout")
+            )
+            self._counts = (train_k, holdout_k)
+            self._counted = everything.watermark
+        return self._counts
+
+    def _add_counts(
+        self,
+        given: Mapping[str, GivenLabel],
+        fresh: Sequence[str],
+        held: set[str],
+        class_ids: Mapping[str, int],
+    ) -> None:
+        sides = ([uid for uid in fresh if uid not in held], [uid for uid in fresh if uid in held])
+        counted = []
+        for uids, before in zip(sides, self._counts, strict=True):
+            ids = [class_ids[given[uid].label] for uid in uids if uid in given]
+            more = np.bincount(np.array(ids, dtype=np.int64), minlength=len(before))
+            counted.append(more + np.pad(before, (0, len(more) - len(before))))
+        self._counts = (counted[0], counted[1])
+
+
+def check_sides(connection: Connection, contents: Mapping[str, Content]) -> None:
+    """Look whether a manifest puts members of known groups where the ledger has them.
 
     Raises
     ------
     IngestError
-        If a group would lie on both sides of the split: nothing is written then.
+        If not. Asked of every piece before the first is written, it leaves the ledger as
+        it was.
     """
-    known = intake.known_samples(connection, list(contents))
-    given = {
-        uid: settle(content.statements)
-        for uid, content in contents.items()
-        if content.usable and content.statements and (uid not in known or known[uid].usable)
-    }
-    named = {name for one in given.values() for name in (one.label, *one.contradicting)}
-    named |= {name for one in given.values() for name, _ in one.said}
-    offered_classes = (name for name in source.labels if name in named)
-    classes_added = labels.add_classes(connection, [*data.classes, *offered_classes])
-    class_ids = {name: index for index, name in enumerate(labels.class_names(connection))}
-
-    held = _hold_out(connection, data, seed, contents, known, given, class_ids)
-    num_added = _write_samples(connection, contents, known, held)
-    intake.hold_out(connection, [known[uid].id for uid in held if uid in known])
-    sample_ids = samples.ids_of(connection, list(given))
-    num_labeled = _write_labels(connection, contents, given, sample_ids, class_ids)
-    _write_conflicts(connection, given, sample_ids, class_ids)
-
-    quarantined = [
-        SetAside(content.name, content.found.reason)
-        for content in contents.values()
-        if content.found.reason is not None
-    ]
-    return IngestReport(
-        num_offered=num_offered,
-        num_added=num_added,
-        num_known=len(contents) - num_added - len(quarantined),
-        num_duplicates=num_offered - len(contents),
-        num_labeled=num_labeled,
-        num_holdout=len(held),
-        classes_added=tuple(classes_added),
-        quarantined=tuple(quarantined),
-        conflicts=tuple(
-            SetAside(contents[uid].name, _contradiction(contents[uid], one, name))
-            for uid, one in given.items()
-            for name in one.contradicting
-        ),
-    )
+    _decide(connection, contents, intake.known_samples(connection, list(contents)))
 
 
 def _write_samples(
@@ -140,11 +164,7 @@ def _write_samples(
 ) -> int:
     """Register what is new, quarantined files included; the number of new usable samples."""
     new = [uid for uid in contents if uid not in known]
-    for start in range(0, len(new), _ROWS):
-        chunk = new[start : start + _ROWS]
-        samples.register(
-            connection, [_new_sample(uid, contents[uid], uid in held) for uid in chunk]
-        )
+    samples.register(connection, [_new_sample(uid, contents[uid], uid in held) for uid in new])
     return sum(contents[uid].usable for uid in new)
 
 
@@ -170,24 +190,21 @@ def _write_labels(
     class_ids: Mapping[str, int],
 ) -> int:
     """Append what was said to the label log; the number of events that are new."""
-    uids, num_labeled = list(given), 0
-    for start in range(0, len(uids), _ROWS):
-        events = [
-            LabelEvent(
-                sample_id=sample_ids[uid],
-                kind="given",
-                class_id=class_ids[name],
-                annotator=annotator or "source",
-                source_key=key,
-            )
-            for uid in uids[start : start + _ROWS]
-            for name, annotator in given[uid].said
-            for key in (contents[uid].keys or {}).get(
-                (name, annotator), [f"given/{uid}/{annotator}/{name}"]
-            )
-        ]
-        num_labeled += labels.append(connection, events, None)
-    return num_labeled
+    events = [
+        LabelEvent(
+            sample_id=sample_ids[uid],
+            kind="given",
+            class_id=class_ids[name],
+            annotator=annotator or "source",
+            source_key=key,
+        )
+        for uid, one in given.items()
+        for name, annotator in one.said
+        for key in (contents[uid].keys or {}).get(
+            (name, annotator), [f"given/{uid}/{annotator}/{name}"]
+        )
+    ]
+    return labels.append(connection, events, None)
 
 
 def _write_conflicts(
@@ -197,7 +214,7 @@ def _write_conflicts(
     class_ids: Mapping[str, int],
 ) -> None:
     """Record each contradiction as a finding, once, however often it is ingested."""
-    recorded = intake.known_conflicts(connection)
+    recorded = intake.known_conflicts(connection, list(sample_ids.values()))
     conflicts = [
         Finding(
             sample_id=sample_ids[uid],
@@ -219,16 +236,12 @@ def _contradiction(content: Content, given: GivenLabel, name: str) -> str:
     return f"also labeled {name}{by}; {given.label} was kept, so look which of them is right"
 
 
-def _hold_out(
+def _decide(
     connection: Connection,
-    data: DataConfig,
-    seed: int,
     contents: Mapping[str, Content],
     known: Mapping[str, intake.KnownSample],
-    given: Mapping[str, GivenLabel],
-    class_ids: Mapping[str, int],
-) -> set[str]:
-    """Choose the uids that go to the holdout now: new ones, and known ones never labeled."""
+) -> tuple[list[str], list[int]]:
+    """Return the uids whose side is open or new, and the side that is settled for each."""
     # INVARIANT: a sample that had a label before stays on its side, because a model may
     # have learned from it.
     uids = [
@@ -243,7 +256,7 @@ def _hold_out(
     decided = [_SIDES[contents[uid].split] for uid in uids]
     for row, group in enumerate(groups):
         # A group seen before is settled as a whole; a manifest that says otherwise
-        # about one of its members is refused by choose_holdout.
+        # about one of its members is refused.
         for side in sides.get(group or "", ()):
             if decided[row] not in (UNDECIDED, _SIDES[side]):
                 raise IngestError(
@@ -251,20 +264,33 @@ def _hold_out(
                     f"group {group!r} is in {side} already; give the group's side, or none"
                 )
             decided[row] = _SIDES[side]
+    return uids, decided
+
+
+def _hold_out(
+    connection: Connection,
+    data: DataConfig,
+    seed: int,
+    contents: Mapping[str, Content],
+    known: Mapping[str, intake.KnownSample],
+    given: Mapping[str, GivenLabel],
+    class_ids: Mapping[str, int],
+    counts: tuple[Ids, Ids],
+) -> tuple[set[str], list[str]]:
+    """Choose the uids that go to the holdout now, and return those it chose among.
+
+    They are new samples, and known ones that were never labeled.
+    """
+    uids, decided = _decide(connection, contents, known)
     label_of = [class_ids[given[uid].label] if uid in given else -1 for uid in uids]
-    everything = labels.open_scope(connection)
-    known_counts = [
-        np.bincount(labels.resolve(connection, everything, side).class_ids_n)
-        for side in ("train", "holdout")
-    ]
     held = choose_holdout(
         uids,
-        groups,
+        [contents[uid].group for uid in uids],
         np.array(label_of, dtype=np.int64),
         np.array(decided, dtype=np.int8),
         fraction=data.holdout_fraction,
         seed=seed,
-        known_train_k=known_counts[0],
-        known_holdout_k=known_counts[1],
+        known_train_k=counts[0],
+        known_holdout_k=counts[1],
     )
-    return {uids[row] for row in np.flatnonzero(held)}
+    return {uids[row] for row in np.flatnonzero(held)}, uids

@@ -1,42 +1,81 @@
-"""What a path offers: class-named folders, unlabeled images, or a manifest."""
+"""What a path or URL offers: folders, manifests, tables, arrays or archives."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from holdfast.data.manifest import open_manifest
-from holdfast.data.offers import OfferedImage, Source, class_name
+from holdfast.data import arrays, manifest, shards, tables
+from holdfast.data.offers import OfferedImage, Source, class_name, stamp_of
+from holdfast.data.remote import open_remote
 from holdfast.errors import IngestError
 
+IDX = re.compile(r"[.-]idx\d-ubyte(\.gz)?$")
 
-def open_source(path: Path) -> Source:
-    """Look at a path without reading an image.
+
+def open_source(location: Path | str) -> Source:
+    """Look at what lies at a location, without decoding an image.
 
     Parameters
     ----------
-    path : Path
-        A folder of class-named folders, a folder of unlabeled images, or a CSV
-        manifest with the columns `path,label[,group,split,annotator]` whose paths
-        start at its own folder. Files beside class-named folders are unlabeled.
-        Names that start with a dot are passed over.
+    location : Path, or str for a URL
+        A folder of class-named folders, or of unlabeled images (files beside class-named
+        folders are unlabeled; names that start with a dot are passed over); a manifest
+        (.csv, .jsonl, .parquet) with the columns `path,label[,group,split,annotator]`
+        whose paths start at its own folder; a Parquet file with images in it, or a folder
+        of such; a Hugging Face data set saved to disk; a NumPy archive (.npz); an IDX file
+        (MNIST's, also .gz) with its labels beside it; a tar file or a folder of them, also
+        in the form of WebDataset. Or the URL of a folder or of one of these files.
 
     Raises
     ------
     IngestError
-        If there is nothing to ingest or the manifest contradicts itself.
+        If there is nothing to ingest or the source contradicts itself.
     """
-    if path.is_dir():
-        return _folder(path)
-    if not path.exists():
-        raise IngestError(f"{path} does not exist; give a folder of images or a CSV manifest")
-    if path.suffix.lower() != ".csv":
-        raise IngestError(
-            f"{path} is a single file; give the folder it lies in, or a CSV manifest "
-            "(path,label) that names it"
-        )
-    return open_manifest(path)
+    if isinstance(location, str):
+        return open_remote(location, _open_file)
+    if location.is_dir():
+        return _open_folder(location)
+    if not location.exists():
+        raise IngestError(f"{location} does not exist; give a folder of images or a CSV manifest")
+    return _open_file(location)
+
+
+def _open_file(path: Path) -> Source:
+    name = path.name.lower()
+    if name.endswith(manifest.SUFFIXES):
+        return manifest.open_manifest(path)
+    if name.endswith(".parquet"):
+        if tables.holds_images(path):
+            return tables.open_tables([path], str(path))
+        return manifest.open_manifest(path)
+    if name.endswith(".npz"):
+        return arrays.open_npz(path)
+    if IDX.search(name):
+        return arrays.open_idx(path)
+    if name.endswith(shards.SUFFIXES):
+        return shards.open_shards([path], str(path))
+    raise IngestError(
+        f"{path} is a single file; give the folder it lies in, a manifest that names it (.csv, "
+        ".jsonl or .parquet), or a file that holds images (.parquet, .npz, .tar or IDX)"
+    )
+
+
+def _open_folder(path: Path) -> Source:
+    """Tell a folder of files that hold images from a folder of images."""
+    arrow_files = tables.saved_by_hugging_face(path)
+    if arrow_files:
+        return tables.open_tables(arrow_files, str(path))
+    files = [Path(name) for name, _ in _files(path)]
+    if files and not _folders(path):
+        names = [file.name.lower() for file in files]
+        if all(name.endswith(shards.SUFFIXES) for name in names):
+            return shards.open_shards(files, str(path))
+        if all(name.endswith(".parquet") for name in names) and tables.holds_images(files[0]):
+            return tables.open_tables(files, str(path))
+    return _folder(path)
 
 
 def _folder(path: Path) -> Source:
@@ -63,20 +102,23 @@ def _folder(path: Path) -> Source:
         )
 
     def images() -> Iterator[OfferedImage]:
-        for name in _files(path):
-            yield OfferedImage(name=name)
+        for name, stamp in _files(path):
+            yield OfferedImage(name=name, stamp=stamp)
         for folder, label in zip(folders, labels, strict=True):
-            for name in _files(folder):
-                yield OfferedImage(name=name, label=label)
+            for name, stamp in _files(folder):
+                yield OfferedImage(name=name, label=label, stamp=stamp)
 
     found = tuple(label for label in labels if label)
-    return Source(name=str(path), num_images=num_images, labels=found, images=images)
+    return Source(name=str(path), num_images=num_images, labels=found, images=images, by_name=True)
 
 
-def _files(folder: Path) -> list[str]:
+def _files(folder: Path) -> list[tuple[str, str]]:
     with os.scandir(folder) as entries:
-        names = (entry.path for entry in entries if entry.name[0] != "." and entry.is_file())
-        return sorted(names)
+        return sorted(
+            (entry.path, stamp_of(entry.stat()))
+            for entry in entries
+            if entry.name[0] != "." and entry.is_file()
+        )
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from holdfast.records import Ids, LabelTable
+from holdfast.records import Ids
+from holdfast.store.label_digest import EMPTY, moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +44,41 @@ def digest(uids: Sequence[str], class_ids_n: Ids, class_names: Sequence[str]) ->
     Returns
     -------
     str
-        sha256 of the sorted (uid, class name) pairs, as 64 hexadecimal digits.
+        As `store.label_digest` defines it, as 64 hexadecimal digits.
 
     Examples
     --------
+    >>> import numpy as np
     >>> digest(["a", "b"], np.array([0, 1]), ["cat", "dog"]) == digest(
     ...     ["b", "a"], np.array([0, 1]), ["dog", "cat"])
     True
     """
-    names = np.array([name.encode() for name in class_names] or [b""])
-    # Neither a uid nor a class name holds a tab or a line break (sources.py).
-    tabbed = np.strings.add(np.asarray(uids, dtype=np.bytes_), b"\t")
-    pairs = np.strings.add(tabbed, names[class_ids_n]) if len(uids) else tabbed
-    pairs.sort()
-    return hashlib.sha256(b"\n".join(pairs.tolist())).hexdigest()
+    names = (class_names[class_id] for class_id in class_ids_n.tolist())
+    return moved(EMPTY, zip(uids, names, strict=True), ())
 
 
-def diff(before: LabelTable, after: LabelTable) -> VersionDiff:
-    """Count what was added, changed and removed per class. Cost: O(N log N)."""
-    _, at_before, at_after = np.intersect1d(
-        before.sample_ids_n, after.sample_ids_n, assume_unique=True, return_indices=True
-    )
-    differs = before.class_ids_n[at_before] != after.class_ids_n[at_after]
-    return VersionDiff(
-        added=_counts(np.delete(after.class_ids_n, at_after)),
-        changed=_counts(after.class_ids_n[at_after[differs]]),
-        removed=_counts(np.delete(before.class_ids_n, at_before)),
-    )
+def compare(transitions: Mapping[tuple[int | None, int | None], int]) -> VersionDiff:
+    """Count what was added, changed and removed per class.
 
+    Parameters
+    ----------
+    transitions : mapping
+        Samples by the class ids before and after, None where there was no label
+        (`store.differences.transitions`).
 
-def _counts(class_ids_n: Ids) -> dict[int, int]:
-    ids, counts = np.unique(class_ids_n, return_counts=True)
-    return dict(zip(ids.tolist(), counts.tolist(), strict=True))
+    Examples
+    --------
+    >>> compare({(None, 0): 3, (0, 1): 2})
+    VersionDiff(added={0: 3}, changed={1: 2}, removed={})
+    """
+    added: dict[int, int] = {}
+    changed: dict[int, int] = {}
+    removed: dict[int, int] = {}
+    for (was, becomes), number in sorted(transitions.items(), key=str):
+        if was is None and becomes is not None:
+            added[becomes] = added.get(becomes, 0) + number
+        elif becomes is None and was is not None:
+            removed[was] = removed.get(was, 0) + number
+        elif becomes is not None:
+            changed[becomes] = changed.get(becomes, 0) + number
+    return VersionDiff(added=added, changed=changed, removed=removed)

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from holdfast.learning import augmentation
+from holdfast.data.augment import change, class_strength, join
 from holdfast.learning.losses import build_loss, soft_targets
 from holdfast.learning.material import Material
 from holdfast.learning.memory import MemoryStream
+from holdfast.learning.memory_sampling import MemorySampler
 from holdfast.learning.parts import Batch, Part, Update
 from holdfast.learning.sampling import BatchSampler, Turns
 from holdfast.learning.settings import LearningConfig, parts_of_batch
@@ -86,10 +87,11 @@ class Batches:
         self._new_k: NDArray[Any] = np.zeros(material.num_classes)
         if self._turns is not None and not config.stream:
             self._count(np.flatnonzero(material.new_n))
+        self._samplers: dict[float, BatchSampler] = {}
+        # A stream changes what is drawn from at almost every step.
+        self._moving: dict[float, MemorySampler] = {}
         self._open_source()
-        self._strength_k = None
-        if config.imbalance.rare_augment:
-            self._strength_k = augmentation.rare_strength(material.counts_k)
+        self._strength_k = class_strength(material.counts_k, config.augmentation)
 
     def __len__(self) -> int:
         return self._update.steps - self._update.done
@@ -154,7 +156,10 @@ class Batches:
             material.hold(material.memory_rows)
         rows = np.arange(len(material)) if together else material.memory_rows
         self._drawn = self._usable(rows)
-        self._samplers: dict[float, BatchSampler] = {}
+        if self._stream is None:
+            self._samplers = {}
+        for sampler in self._moving.values():
+            sampler.hold(self._drawn)
         self._follow_shares()
 
     def _shares_move(self) -> bool:
@@ -183,15 +188,19 @@ class Batches:
             tensors = (torch.from_numpy(one).to(material.device) for one in (counts_k, shares_k))
             self._update.loss = build_loss(self._config.imbalance, *tensors)
 
-    def _sampler(self, balance: float) -> BatchSampler:
+    def _sampler(self, balance: float) -> BatchSampler | MemorySampler:
+        material, settings = self._update.material, self._config.imbalance
+        known: dict[str, Any] = {"num_classes": material.num_classes, "balance": balance}
+        known |= {"sampling": settings.sampling}
+        if self._stream is not None:
+            if balance not in self._moving:
+                sampler = MemorySampler(material.positions_n, material.trust_n, **known)
+                sampler.hold(self._drawn)
+                self._moving[balance] = sampler
+            return self._moving[balance]
         if balance not in self._samplers:
-            material = self._update.material
             self._samplers[balance] = BatchSampler(
-                material.positions_n[self._drawn],
-                material.trust_n[self._drawn],
-                num_classes=material.num_classes,
-                balance=balance,
-                sampling=self._config.imbalance.sampling,
+                material.positions_n[self._drawn], material.trust_n[self._drawn], **known
             )
         return self._samplers[balance]
 
@@ -201,7 +210,7 @@ class Batches:
         imbalance = self._config.imbalance
         if imbalance.two_stage:
             return float(in_second_stage(imbalance, share_done))
-        return imbalance.class_balance
+        return imbalance.settled_balance
 
     def _together(self) -> Batch:
         """Draw new samples and exemplars as one; once it rehearses, all are exemplars."""
@@ -236,9 +245,8 @@ class Batches:
         return self._drawn_at(self._update.share_done, size, self._update.rng)
 
     def _drawn_at(self, share_done: float, size: int, rng: np.random.Generator) -> Ids:
-        places = self._sampler(self._balance(share_done)).draw(size, rng, share_done)
-        drawn: Ids = self._drawn[places]
-        return drawn
+        drawn = self._sampler(self._balance(share_done)).draw(size, rng, share_done)
+        return drawn if self._stream is not None else self._drawn[drawn]
 
     def _next_rows(self) -> list[Ids]:
         """Return the new samples of the next steps, and what is drawn with them, probably.
@@ -264,9 +272,9 @@ class Batches:
         images = material.pixels(torch.from_numpy(rows))
         rows_b = torch.from_numpy(rows).to(material.device)
         positions_b = material.columns(rows_b)
-        if config.augment and len(rows):
-            strength_b = None if self._strength_k is None else self._strength_k[positions_b]
-            images = augmentation.perturb(images, self._update.generator, strength_b)
+        if config.augmentation.changes:
+            strength_b = self._strength_of(positions_b)
+            images = change(images, config.augmentation, self._update.generator, strength_b)
         smoothing = config.noise.label_smoothing
         return Batch(
             rows_b=rows_b,
@@ -278,17 +286,19 @@ class Batches:
         )
 
     def _mixed(self, batch: Batch) -> Batch:
-        how = self._config.imbalance.mixing
-        if how == "none":
+        if self._config.augmentation.join is None:
             return batch
-        blend = augmentation.mix if how == "mixup" else augmentation.cut_and_mix
-        images, targets = blend(
+        images, targets = join(
             batch.images_bchw,
             batch.targets_bk,
-            self._config.imbalance.mixing_strength,
+            self._config.augmentation,
             self._update.generator,
+            self._strength_of(batch.positions_b),
         )
         return dataclasses.replace(batch, images_bchw=images, targets_bk=targets)
+
+    def _strength_of(self, positions_b: Tensor) -> Tensor | None:
+        return None if self._strength_k is None else self._strength_k[positions_b]
 
 
 def _joined(first: Batch, second: Batch) -> Batch:

@@ -163,10 +163,10 @@ def check_strategy(config: LearningConfig) -> None:
             "learning.rehearsal and learning.imbalance.two_stage both say how an update ends; "
             "set one of them to 0"
         )
-    if config.imbalance.mixing != "none" and way in ("er_ace", "mir", "agem", "der"):
+    if config.augmentation.join and way in ("er_ace", "mir", "agem", "der"):
         raise ConfigError(
-            f"learning.imbalance.mixing blends new samples and exemplars, which {way} has to tell "
-            'apart; set it to "none"'
+            f"learning.augmentation.policy {config.augmentation.policy!r} joins new samples and "
+            f"exemplars, which {way} has to tell apart; leave out {config.augmentation.join}"
         )
     if way in ("er_ace", "mir", "agem") and not config.replay_share:
         raise ConfigError(

@@ -92,8 +92,9 @@ class BatchSampler:
         self._bases_k = edges[self._first_k]
         self._masses_k = edges[self._last_k + 1] - self._bases_k
         self._independent = sampling == "weighted"
-        self._goal_k = self._shares_at(balance)
-        self._start_k = self._shares_at(0.0) if sampling == "progressive" else self._goal_k
+        masses_k = np.where(sizes_k > 0, self._masses_k, 0.0)
+        self._goal_k = class_shares(masses_k, balance)
+        self._start_k = class_shares(masses_k, 0.0) if sampling == "progressive" else self._goal_k
 
     def shares_k(self, share_done: float) -> Shares:
         """Return the share of each class in the batches, 0 where it is never drawn; sums to 1.
@@ -107,26 +108,56 @@ class BatchSampler:
 
     def draw(self, size: int, rng: np.random.Generator, share_done: float) -> Ids:
         """Return rows of `size` samples, drawn with replacement, in random order."""
-        if self._independent:
-            points_b = rng.random(size)
-        else:
-            points_b = (np.arange(size) + rng.random()) / size
-        ends_k = np.cumsum(self.shares_k(share_done))
-        # Rounding may put a point above the last sum; a class of no share has the sum of the
-        # one before it, and "right" steps over it.
-        points_b = np.minimum(points_b, np.nextafter(ends_k[-1], 0))
-        classes_b = np.searchsorted(ends_k, points_b, side="right")
+        classes_b = draw_classes(self.shares_k(share_done), size, rng, alone=self._independent)
         masses_b = self._bases_k[classes_b] + rng.random(size) * self._masses_k[classes_b]
         places_b = np.searchsorted(self._ends, masses_b, side="right")
         places_b = np.clip(places_b, self._first_k[classes_b], self._last_k[classes_b])
         drawn: Ids = self._order[rng.permutation(places_b)]
         return drawn
 
-    def _shares_at(self, balance: float) -> Shares:
-        present_k = self._last_k >= self._first_k
-        shares_k = np.where(present_k, self._masses_k ** (1 - balance), 0.0)
-        shares: Shares = shares_k / shares_k.sum()
-        return shares
+
+def class_shares(masses_k: Shares, balance: float) -> Shares:
+    """Return the share of each class in what is drawn; it sums to 1.
+
+    Parameters
+    ----------
+    masses_k : ndarray of float64, shape (K,)
+        Trusted mass of each class; 0 is never drawn. Some must be above 0.
+    balance : float
+        In [0, 1]: 0 draws classes as frequent as they are, 1 all equally often.
+
+    Examples
+    --------
+    >>> class_shares(np.array([16.0, 0.0, 4.0]), 0.5).round(2).tolist()
+    [0.67, 0.0, 0.33]
+    """
+    shares_k = np.where(masses_k > 0, masses_k ** (1 - balance), 0.0)
+    shares: Shares = shares_k / shares_k.sum()
+    return shares
+
+
+def draw_classes(
+    shares_k: Shares, size: int, rng: np.random.Generator, *, alone: bool = False
+) -> Ids:
+    """Return the class of each draw: its expected number of times, rounded down or up.
+
+    Parameters
+    ----------
+    alone : bool
+        Whether each class is drawn alone instead.
+
+    Returns
+    -------
+    ndarray of int64, shape (`size`,)
+        Ascending, unless drawn alone.
+    """
+    points_b = rng.random(size) if alone else (np.arange(size) + rng.random()) / size
+    ends_k = np.cumsum(shares_k)
+    # Rounding may put a point above the last sum; a class of no share has the sum of the
+    # one before it, and "right" steps over it.
+    points_b = np.minimum(points_b, np.nextafter(ends_k[-1], 0))
+    classes: Ids = np.searchsorted(ends_k, points_b, side="right")
+    return classes
 
 
 class Turns:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from holdfast.data.augment_settings import AugmentationConfig
 from holdfast.errors import ConfigError
 from holdfast.learning.combinations import check_strategy
 from holdfast.model.spec import NetworkConfig
@@ -150,13 +151,14 @@ class ImbalanceConfig:
         deferred to the last fifth of an update.
     focal_gamma : float
         How much `focal` looks away from easy samples, above 0. It may be combined with
-        mixing.
+        `mixup` and `cutmix`.
     sampling : str
         `systematic` keeps the class shares of each batch exact; `weighted` draws every
         sample alone; `progressive` moves from natural shares to balanced ones over the
         update.
-    class_balance : float
-        In [0, 1]: 0 draws classes as frequent as they are, 1 all equally often.
+    class_balance : float or None
+        In [0, 1]: 0 draws classes as frequent as they are, 1 all equally often. None leaves it
+        open: 1, unless `balance.act` is on; then 0 until the classes become uneven.
     two_stage : float
         Last share of the steps, in [0, 1), in which only the head is trained, on classes
         drawn equally often; the steps before draw them as frequent as they are. 0 is off.
@@ -165,12 +167,6 @@ class ImbalanceConfig:
     difficulty : float
         Weight of a second head that learns to predict each sample's loss, 0 or more. It
         shapes the features only; 0 is off.
-    mixing : str
-        `none`, `mixup`, or `cutmix`: pairs of images joined, and their targets.
-    mixing_strength : float
-        Both parameters of the beta distribution of the mix, above 0.
-    rare_augment : bool
-        Whether images of rare classes are changed more than others.
     early_stopping : bool
         Whether the candidate is the state with the best recall of rare classes on a part
         of the training samples, a fifth of each class, that is set aside.
@@ -184,13 +180,10 @@ class ImbalanceConfig:
     loss: LossName = "cross_entropy"
     focal_gamma: float = 2.0
     sampling: Literal["systematic", "weighted", "progressive"] = "systematic"
-    class_balance: float = 1.0
+    class_balance: float | None = None
     two_stage: float = 0.0
     logit_scale: bool = False
     difficulty: float = 0.0
-    mixing: Literal["none", "mixup", "cutmix"] = "none"
-    mixing_strength: float = 0.3
-    rare_augment: bool = False
     early_stopping: bool = False
     ensemble: int = 1
     prototypes: int = 0
@@ -199,17 +192,21 @@ class ImbalanceConfig:
         prefix = "learning.imbalance"
         _require(self.loss in LOSSES, prefix, "loss", f"one of {', '.join(LOSSES)}", self.loss)
         _require(self.focal_gamma > 0, prefix, "focal_gamma", "above 0", self.focal_gamma)
-        _share(self, prefix, "class_balance")
+        if self.class_balance is not None:
+            _share(self, prefix, "class_balance")
         _share(self, prefix, "two_stage", closed=False)
         _at_least(self, prefix, difficulty=0, prototypes=0)
-        strength = self.mixing_strength
-        _require(strength > 0, prefix, "mixing_strength", "above 0", strength)
         _require(1 <= self.ensemble <= 10, prefix, "ensemble", "between 1 and 10", self.ensemble)
         if self.sampling == "progressive" and self.class_balance == 0:
             raise ConfigError(
                 f"{prefix}.sampling progressive has no effect where class_balance is 0; "
                 "set it above 0: it is where the update ends"
             )
+
+    @property
+    def settled_balance(self) -> float:
+        """How equally often classes are drawn, where nothing else has settled what was open."""
+        return 1.0 if self.class_balance is None else self.class_balance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -265,8 +262,6 @@ class LearningConfig:
     stream : bool
         Whether new samples are taken in the order they come, each once, and offered to the
         buffer as they pass. Needs a `replay_share` above 0.
-    augment : bool
-        Whether training images are shifted, turned, scaled, sheared and lit differently.
     checkpoint_every : int
         Steps between checkpoints inside an update, 1 or more.
     memory_mib : int
@@ -283,7 +278,6 @@ class LearningConfig:
     replay_share: float = 0.0
     rehearsal: float = 0.0
     stream: bool = False
-    augment: bool = True
     checkpoint_every: int = 500
     memory_mib: int = 4096
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -291,6 +285,7 @@ class LearningConfig:
     consolidation: ConsolidationConfig = field(default_factory=ConsolidationConfig)
     imbalance: ImbalanceConfig = field(default_factory=ImbalanceConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
         # A batch of one has no variance to normalize by.

@@ -37,6 +37,7 @@ def query(turn: Turn) -> PhaseResult:
             "asked": len(asked.items),
             "reserve": chosen.reserve,
             "strange_groups": len(chosen.strange),
+            "at_least": dict(chosen.at_least),
             "advice": {"stop": chosen.advice.stop, "reason": chosen.advice.reason},
             "reasons": dict(zip(reasons.tolist(), counts.tolist(), strict=True)),
         },

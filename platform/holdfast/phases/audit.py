@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy.engine import Connection
 
 from holdfast.model.neighbors import graph
+from holdfast.phases.balancing import as_json, look
 from holdfast.phases.describe import describe
 from holdfast.phases.found import Found, as_findings, collect, counts
 from holdfast.phases.image_audit import NEIGHBORS, ImageAudit, audit_images
@@ -61,8 +62,10 @@ def audit(turn: Turn) -> PhaseResult:
         newest = int(_all_ids(connection).max(initial=0))
         known = rounds.found_before(connection)
         seen = _images_seen(connection, turn.round_number - 1)
+        balance = look(connection, project.config, turn.round_number)
     done = examine(turn, images=newest != seen.get("newest"))
     outcome: dict[str, object] = {"labels": 0, "suspects": 0, "estimated_errors": 0}
+    outcome["balance"] = as_json(balance)
     suspects: dict[str, Found] = {}
     if done.labels is not None:
         suspects[LABEL_ERROR] = as_found(worth_asking(turn, done.labels))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ from holdfast import catalog
 from holdfast.errors import DayLimitError, PoolExhaustedError
 from holdfast.phases import scoring
 from holdfast.phases.audit import LABEL_ERROR
+from holdfast.phases.balancing import raised
 from holdfast.phases.describe import PixelSpace
 from holdfast.phases.gold import gold_items, mixed_in
 from holdfast.phases.index import candidate_ids
@@ -48,6 +49,8 @@ class Choice:
         Whether the round is worth its answers.
     strange : tuple of int
         Sizes of the groups in the pool that look like no known class, largest first.
+    at_least : mapping of str to int
+        New samples that are to look like a class, as the recipe and fired triggers want it.
     """
 
     items: tuple[QueryItem, ...]
@@ -55,6 +58,7 @@ class Choice:
     reserve: int
     advice: StopAdvice
     strange: tuple[int, ...]
+    at_least: Mapping[str, int]
 
 
 def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
@@ -88,14 +92,15 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
         math.ceil(config.agreement.reserve_share * budget), max(budget - len(gold) - 1, 0)
     )
     candidates = _candidates(turn, pool)
+    asked = raised(turn, replace(config.query, budget=budget - len(gold)), names)
     items = select(
         candidates,
         suspects,
         strategy=catalog.load_strategy(config.query.strategy),
-        config=replace(config.query, budget=budget - len(gold)),
+        config=asked,
         rng=turn.rng("query"),
         reserve=reserve,
-        quotas=quotas_of(config.query, names, candidates.class_ids_k),
+        quotas=quotas_of(asked, names, candidates.class_ids_k),
     )
     proposals = propose_new_classes(candidates, turn.rng("new classes"))
     items = with_proposals(items, proposals, candidates)
@@ -105,6 +110,7 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
         reserve=reserve,
         advice=advise(turn, answers=budget, num_pool=len(pool.unlabeled_ids)),
         strange=tuple(len(one) for one in proposals),
+        at_least=asked.at_least,
     )
 
 

@@ -20,9 +20,11 @@ from holdfast.quality.audit import AuditReport
 from holdfast.quality.audit import audit as audit_labels
 from holdfast.quality.class_pairs import ClassPair, confident_counts, confused_pairs
 from holdfast.quality.out_of_sample import Graph, out_of_sample
+from holdfast.quality.resampled_folds import Resampling
 from holdfast.quality.weak_groups import WeakGroup, cluster, weak_groups
 from holdfast.query.relabel import Suspects, rank_suspects
 from holdfast.records import Floats, Ids, LabelTable
+from holdfast.seeds import integer_seed
 from holdfast.store import samples
 
 # Probability of being wrong from which on a label is flagged although people confirmed it.
@@ -165,8 +167,24 @@ def _probabilities(
         vote_share=config.vote_share,
         rng=turn.rng("audit"),
         neighbors_graph=near,
+        resampling=_resampling(turn, table),
     )
     return probs, class_ids
+
+
+def _resampling(turn: Turn, table: LabelTable) -> Resampling | None:
+    """Return how the probe's training samples are resampled, the holdout left alone."""
+    method = turn.project.config.audit.resampling
+    if method == "none":
+        return None
+    with turn.project.ledger.read() as connection:
+        held_out = samples.usable_ids(connection, "holdout")
+    return Resampling(
+        method=method,
+        sample_ids_n=table.sample_ids_n,
+        holdout_ids=held_out,
+        seed=integer_seed(turn.rng("resampling")),
+    )
 
 
 def _weak(

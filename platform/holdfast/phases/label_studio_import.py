@@ -19,7 +19,7 @@ from holdfast.annotation.label_studio_projects import (
 from holdfast.annotation.task_downloads import TaskDownloads
 from holdfast.data.ingest import take_in
 from holdfast.data.offers import OfferedImage, Source
-from holdfast.data.registration import IngestReport, SetAside
+from holdfast.data.report import IngestReport, SetAside
 from holdfast.errors import IngestError
 from holdfast.phases.label_studio import open_client
 from holdfast.project import Project

@@ -11,43 +11,34 @@ from holdfast.data import versions
 from holdfast.data.stream import changed
 from holdfast.failpoints import reach
 from holdfast.phases import scoring
+from holdfast.phases.balancing import holding, settled
+from holdfast.phases.tiers import doubts_of, make_tiers
 from holdfast.phases.turn import PhaseResult, Turn, version_of
 from holdfast.records import (
     Changes,
-    DatasetVersion,
     Experience,
     Floats,
     Ids,
     LabelTable,
     ModelRecord,
 )
-from holdfast.store import checkpoints, labels, models, rounds, samples
+from holdfast.store import checkpoints, differences, held_labels, labels, models, rounds
 
 
 def snapshot(turn: Turn) -> PhaseResult:
-    """Make a new immutable dataset version of the labels that hold now."""
+    """Make a new immutable dataset version, in three tiers, of the labels that hold now."""
     with turn.project.ledger.read() as connection:
         scope = labels.open_scope(connection)
-        table = labels.resolve(connection, scope)
+        moment = held_labels.newest(connection)
         parent = models.newest_version(connection)
-        before = labels.resolve(connection, parent.scope) if parent else _no_labels()
-        uids = samples.uids_of(connection, table.sample_ids_n)
-        names = labels.class_names(connection)
-    difference = versions.diff(before, table)
-    version = DatasetVersion(
-        round_number=turn.round_number,
-        parent=parent.id if parent else None,
-        watermark=scope.watermark,
-        excluded=scope.excluded,
-        digest=versions.digest(uids, table.class_ids_n, names),
-        num_labels=len(table),
-        recipe={"config": turn.project.config.digest()},
-    )
+        before = 0 if parent is None else parent.version.moment or 0
+        difference = versions.compare(differences.transitions(connection, before, moment.id))
+        tiers = make_tiers(connection, turn.project.config, turn.round_number, scope, moment)
     return PhaseResult(
-        changes=Changes(version=version),
+        changes=Changes(versions=tiers),
         outcome={
-            "labels": len(table),
-            "digest": version.digest,
+            "labels": moment.num_labels,
+            "digest": moment.digest,
             "added": sum(difference.added.values()),
             "changed": sum(difference.changed.values()),
             "removed": sum(difference.removed.values()),
@@ -67,11 +58,7 @@ def learn(turn: Turn) -> PhaseResult:
             # Not the promotion's version: a rollback may pair a champion with later labels.
             known = models.version_learned(connection, current.champion)
             before = labels.resolve(connection, known.scope, "train")
-        doubts = {
-            row.finding.sample_id: row.finding.score
-            for row in rounds.findings(connection, turn.round_number)
-            if row.outcome != "confirmed"
-        }
+        doubts = doubts_of(connection, turn.round_number)
         doubted_ever = {row.finding.sample_id for row in rounds.findings(connection)}
     parent = current.champion if current else None
     new_ids, withdrawn = changed(before, after)
@@ -95,7 +82,10 @@ def learn(turn: Turn) -> PhaseResult:
     # Deferred: Avalanche takes 15 s to import, and a snapshot does not need it.
     from holdfast.learning.teaching import ContinualLearner
 
-    learner = ContinualLearner(project.config.network, project.config.learning)
+    settings = project.config.learning
+    if project.config.balance.act:
+        settings = settled(settings, holding(turn))
+    learner = ContinualLearner(project.config.network, settings)
     progress = turn.progress
     learned = learner.learn(
         state,
@@ -122,6 +112,8 @@ def learn(turn: Turn) -> PhaseResult:
             "samples": len(new_ids),
             "withdrawn": len(withdrawn),
             "classes": len(np.unique(after.class_ids_n)),
+            "class_balance": settings.imbalance.settled_balance,
+            "augmented_classes": settings.augmentation.classes,
         },
     )
 

@@ -56,7 +56,7 @@ def summarize(project: Project, last_round: int) -> ReportData:
     """Return what happened up to and including a round."""
     with project.ledger.read() as connection:
         names = labels.class_names(connection)
-        version = models.newest_version(connection, last_round)
+        version = models.newest_version(connection, last_round, "training")
         scope = version.scope if version else labels.open_scope(connection)
         table = labels.resolve(connection, scope, "train")
         holdout = labels.resolve(connection, scope, "holdout")
@@ -65,7 +65,7 @@ def summarize(project: Project, last_round: int) -> ReportData:
             row for row in rounds.findings(connection) if (row.round_number or 0) <= last_round
         ]
         corrected = [row for row in findings if row.outcome == "corrected"]
-        versions = [models.newest_version(connection, n) for n in done]
+        versions = [models.newest_version(connection, n, "training") for n in done]
         found = _found_errors(project, connection, corrected[-_GALLERY:])
         queue = _queue(connection, done)
     verdicts = {

@@ -71,7 +71,7 @@ class PhaseResult:
 def version_of(turn: Turn) -> StoredVersion:
     """Return the version this round's snapshot made."""
     with turn.project.ledger.read() as connection:
-        version = models.newest_version(connection, turn.round_number)
+        version = models.newest_version(connection, turn.round_number, "training")
     # INVARIANT: snapshot is done before anything here runs.
     assert version is not None  # noqa: S101
     return version

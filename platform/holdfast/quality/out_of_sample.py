@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from holdfast.model.neighbors import nearest
 from holdfast.quality.probe import probe
+from holdfast.quality.resampled_folds import FoldSamples, Resampling, resample_folds
 from holdfast.records import Floats, Ids
 
 Probs = NDArray[np.float64]
@@ -44,6 +45,7 @@ def out_of_sample(
     vote_share: float,
     rng: np.random.Generator,
     neighbors_graph: Graph | None = None,
+    resampling: Resampling | None = None,
 ) -> Probs:
     """Return class probabilities of each sample that its own label had no part in.
 
@@ -62,6 +64,8 @@ def out_of_sample(
     neighbors_graph : (ndarray of float32, ndarray of int64), each of shape (N, M), optional
         Distances and rows of the nearest others of each sample, nearest first, row -1 where
         there is none; the first `neighbors` are used. Without it they are looked for.
+    resampling : Resampling, optional
+        How the probe's training samples are resampled; the vote is of the samples as they are.
 
     Returns
     -------
@@ -84,9 +88,11 @@ def out_of_sample(
     fold_n = assign_folds(columns_n, groups, num_folds=folds, rng=rng)
     embeddings = _scaled(embeddings_nd)
     votes = _neighbor_votes(columns_n, embeddings, groups, neighbors, neighbors_graph)
-    first = _mix(_probe(columns_n, embeddings, fold_n, None), votes, vote_share)
+    even = np.ones(len(columns_n))
+    first = _mix(_probe(columns_n, embeddings, fold_n, even, resampling), votes, vote_share)
     trust = first[np.arange(len(columns_n)), columns_n]
-    return _mix(_probe(columns_n, embeddings, fold_n, trust), votes, vote_share)
+    trust = np.maximum(trust, LEAST_WEIGHT)
+    return _mix(_probe(columns_n, embeddings, fold_n, trust, resampling), votes, vote_share)
 
 
 def assign_folds(columns_n: Ids, groups_n: Ids, *, num_folds: int, rng: np.random.Generator) -> Ids:
@@ -130,11 +136,25 @@ def _scaled(embeddings_nd: Floats) -> Floats:
     return np.asarray(EMBEDDING_LENGTH * centered / np.maximum(length, 1e-9), np.float32)
 
 
-def _probe(columns_n: Ids, embeddings_nd: Floats, folds_n: Ids, trust_n: Probs | None) -> Probs:
-    weights = None if trust_n is None else np.maximum(trust_n, LEAST_WEIGHT)
+def _probe(
+    columns_n: Ids,
+    embeddings_nd: Floats,
+    folds_n: Ids,
+    weights_n: Probs,
+    resampling: Resampling | None,
+) -> Probs:
+    learned = FoldSamples(columns_n, embeddings_nd, folds_n, weights_n)
+    if resampling is not None:
+        learned = resample_folds(columns_n, embeddings_nd, folds_n, weights_n, resampling)
     # Balanced weights divide the class prior out: otherwise correct labels of rare
     # classes are flagged several times as often as those of frequent ones.
-    probs = probe(columns_n, embeddings_nd, folds_n, weights_n=weights, balanced=True)
+    probs = probe(
+        learned.columns_m,
+        learned.embeddings_md,
+        learned.folds_m,
+        weights_n=learned.weights_m,
+        balanced=True,
+    )[: len(columns_n)]
     return neutral_where_unheard(
         probs.astype(np.float64), columns_n, others_of_class(columns_n, folds_n)
     )

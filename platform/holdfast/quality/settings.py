@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdfast.data.resampling_names import RESAMPLINGS
 from holdfast.errors import ConfigError
 
 PROBABILITIES = ("probe", "kfold", "ensemble")
@@ -27,6 +28,10 @@ class AuditConfig:
         Nearest labeled samples that vote on each label, at least 1; of the probe.
     vote_share : float
         Weight of the neighbors' vote beside the linear probe, in [0, 1]; of the probe.
+    resampling : str
+        How training embeddings are made equally many per class within each fold: `none` (the
+        classes weigh the same all the same), `random_over`, `smote`, `adasyn`, `smote_enn` or
+        `random_under`; of the probe.
     ranking : str
         What puts one label before another: `posterior` (probability of being wrong under
         the noise the labels show), `self_confidence`, `normalized_margin` or
@@ -45,6 +50,7 @@ class AuditConfig:
     folds: int = 5
     neighbors: int = 10
     vote_share: float = 0.5
+    resampling: str = "none"
     ranking: str = "posterior"
     cut: str = "f1"
     review_budget: int | None = None
@@ -52,6 +58,7 @@ class AuditConfig:
 
     def __post_init__(self) -> None:
         _check_choice("probabilities", self.probabilities, PROBABILITIES)
+        _check_choice("resampling", self.resampling, ("none", *RESAMPLINGS))
         _check_choice("ranking", self.ranking, RANKINGS)
         _check_choice("cut", self.cut, CUTS)
         if not 2 <= self.folds <= 20:
@@ -79,7 +86,7 @@ class AuditConfig:
             )
 
     def _refuse_settings_of_the_probe(self) -> None:
-        for name, default in (("neighbors", 10), ("vote_share", 0.5)):
+        for name, default in (("neighbors", 10), ("vote_share", 0.5), ("resampling", "none")):
             value = getattr(self, name)
             if value != default:
                 raise ConfigError(

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.errors import LedgerError
 from holdfast.records import Floats
-
-# Importing lance takes over a second and brings pandas. A project that is only
-# looked at (`holdfast status`) holds a store and never reads an image.
-if TYPE_CHECKING:
-    import lance
-    import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
+from holdfast.store.locations import read_unchanged
+from holdfast.store.uid_table import UidTable
 
 # A commit costs about 0.1 s however small it is, and a table is slow to open when
 # it has thousands of fragments: bound a commit by memory, not by a few images.
@@ -25,107 +19,17 @@ BATCH_ROWS = 8192
 BATCH_BYTES = 64 * 2**20
 
 
-class _UidTable:
-    """A Lance table keyed by uid that only ever grows.
-
-    Reading looks the uids up in a sorted copy of the uid column, which is loaded
-    once per process and again only when a uid is missing from it: 64 bytes a
-    sample, O(log N) a uid, no scan per read.
-    """
-
-    def __init__(self, path: Path, column: str) -> None:
-        self.path = path
-        self.column = column
-        self._dataset: lance.LanceDataset | None = None
-        self._uids = np.zeros(0, dtype="S64")
-        self._rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-
-    def schema(self, value: pa.DataType) -> pa.Schema:
-        """Columns of the table; the key is what keeps two writers from doubling a row."""
-        import pyarrow as pa
-
-        # Without this metadata two writers that opened the same version both insert.
-        key = {b"lance-schema:unenforced-primary-key": b"true"}
-        return pa.schema(
-            [
-                pa.field("uid", pa.string(), nullable=False, metadata=key),
-                pa.field(self.column, value, nullable=False),
-            ]
-        )
-
-    def open(self) -> bool:
-        """Open the newest version; False when nothing was ever added."""
-        import lance
-
-        if not (self.path / "_versions").is_dir():
-            return False
-        if self._dataset is None:
-            self._dataset = lance.dataset(str(self.path))
-        else:
-            self._dataset.checkout_latest()  # type: ignore[no-untyped-call]  # lance: no types
-        uids = self._dataset.to_table(columns=["uid"], scan_in_order=True)["uid"]
-        unordered = uids.to_numpy().astype("S64")
-        self._rows = np.argsort(unordered, kind="stable").astype(np.int64, copy=False)
-        self._uids = unordered[self._rows]
-        return True
-
-    def add(self, rows: pa.Table) -> int:
-        """Commit the rows whose uid is new; their number. `rows` must not repeat a uid."""
-        import lance
-
-        if not (self.path / "_versions").is_dir():
-            self._create(rows.schema)
-        writer = lance.dataset(str(self.path))
-        stats = writer.merge_insert("uid").when_not_matched_insert_all().execute(rows)
-        return int(stats["num_inserted_rows"])
-
-    def _create(self, schema: pa.Schema) -> None:
-        """Make the empty table, unless another process has made it in the meantime."""
-        import lance
-
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # INVARIANT: one process at a time. Of two that create a table at once, Lance takes the
-        # second for one that overwrites it, with whatever the first has put in by then.
-        with self.path.with_suffix(".lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not (self.path / "_versions").is_dir():
-                lance.write_dataset(schema.empty_table(), str(self.path))
-
-    def take(self, uids: Sequence[str]) -> tuple[pa.Table | None, NDArray[np.int64]]:
-        """Rows of the distinct uids that are here, and for each uid its row or -1."""
-        wanted = np.asarray(uids, dtype="S64")
-        at = self._positions(wanted)
-        if (at < 0).any() and self.open():
-            at = self._positions(wanted)
-        here = at >= 0
-        if self._dataset is None or not here.any():
-            return None, at
-        # Lance reads sorted rows in fewer, longer reads, and each row once.
-        rows, inverse = np.unique(self._rows[at[here]], return_inverse=True)
-        at[here] = inverse
-        return self._dataset.take(rows.tolist(), columns=[self.column]), at
-
-    def lacks(self, uids: Sequence[str]) -> list[str]:
-        """Return uids that were not here when this process last looked, at least once."""
-        if self._dataset is None:
-            self.open()
-        at = self._positions(np.asarray(uids, dtype="S64"))
-        return [uids[row] for row in np.flatnonzero(at < 0)]
-
-    def _positions(self, wanted: NDArray[Any]) -> NDArray[np.int64]:
-        if not len(self._uids):
-            return np.full(len(wanted), -1, dtype=np.int64)
-        at = np.searchsorted(self._uids, wanted).clip(max=len(self._uids) - 1)
-        return np.where(self._uids[at] == wanted, at, -1)
-
-
 class ImageStore:
     """Encoded images by uid, as they came: JPEG, PNG and so on, never re-encoded.
+
+    Images are kept by copy (`add`) or by reference (`refer`): where they lie is kept then,
+    and their bytes are compared with the uid whenever they are read.
 
     Parameters
     ----------
     path : Path
-        The Lance table; created by the first `add`.
+        The Lance table; created by the first `add`. References lie beside it, in
+        `references.lance`.
 
     Examples
     --------
@@ -140,7 +44,8 @@ class ImageStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._table = _UidTable(path, "bytes")
+        self._table = UidTable(path, "bytes")
+        self._references = UidTable(path.with_name("references.lance"), "location")
 
     @property
     def path(self) -> Path:
@@ -160,7 +65,7 @@ class ImageStore:
         """
         if len(uids) != len(payloads):
             raise ValueError(f"expected one payload per uid, got {len(uids)} and {len(payloads)}")
-        import pyarrow as pa
+        import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 
         schema = self._table.schema(pa.large_binary())
         # A dict drops repeats (merge-insert would insert both); reversed, the first one stays.
@@ -172,10 +77,37 @@ class ImageStore:
             added += self._table.add(pa.Table.from_arrays(columns, schema=schema))
         return added
 
+    def refer(self, uids: Sequence[str], locations: Sequence[str]) -> int:
+        """Keep where images lie that are not here yet; the number of those.
+
+        Parameters
+        ----------
+        locations : sequence of str, as many as uids
+            Absolute path or URL of a file that holds exactly the bytes of the uid.
+        """
+        import pyarrow as pa
+
+        schema = self._references.schema(pa.string())
+        places = dict(zip(reversed(uids), reversed(locations), strict=True))
+        new = self.lacks(list(places))
+        if not new:
+            return 0
+        columns = [new, [places[uid] for uid in new]]
+        return self._references.add(pa.Table.from_arrays(columns, schema=schema))
+
+    def compact(self) -> int:
+        """Join what many small additions left; how many fragments went. See `UidTable.compact`."""
+        return self._table.compact() + self._references.compact()
+
+    def lacks(self, uids: Sequence[str]) -> list[str]:
+        """Return uids that were not here when this process last looked, at least once."""
+        return self._references.lacks(self._table.lacks(uids))
+
     def missing(self, uids: Sequence[str]) -> list[str]:
         """Return the uids whose image is not in the store now."""
         self._table.open()
-        return self._table.lacks(uids)
+        self._references.open()
+        return self.lacks(uids)
 
     def read(self, uids: Sequence[str]) -> list[bytes]:
         """Return encoded images in the order of `uids`, repeats included.
@@ -183,20 +115,33 @@ class ImageStore:
         Raises
         ------
         LedgerError
-            If an image is not in the store.
+            If an image is not in the store, or a referenced one is gone or changed.
         """
         if not len(uids):
             return []
         rows, at = self._table.take(uids)
+        distinct = rows["bytes"].to_pylist() if rows is not None else []
+        images = [distinct[row] if row >= 0 else b"" for row in at]
+        elsewhere = np.flatnonzero(at < 0)
+        if len(elsewhere):
+            self._read_elsewhere(uids, elsewhere.tolist(), images)
+        return images
+
+    def _read_elsewhere(
+        self, uids: Sequence[str], elsewhere: list[int], images: list[bytes]
+    ) -> None:
+        """Fill in the images of some rows from where they lie."""
+        rows, at = self._references.take([uids[row] for row in elsewhere])
         if rows is None or (at < 0).any():
-            lost = np.flatnonzero(at < 0)
+            lost = [uids[row] for row, place in zip(elsewhere, at, strict=True) if place < 0]
             raise LedgerError(
                 f"{len(lost)} of {len(uids)} images are not in {self.path} (first: "
-                f"{uids[int(lost[0])]}); ingest the same files again or restore the folder "
+                f"{lost[0]}); ingest the same files again or restore the folder "
                 "from a backup"
             )
-        distinct = rows["bytes"].to_pylist()
-        return [distinct[row] for row in at]
+        locations = rows["location"].to_pylist()
+        for row, place in zip(elsewhere, at, strict=True):
+            images[row] = read_unchanged(locations[place], uids[row])
 
 
 class EmbeddingStore:
@@ -210,7 +155,7 @@ class EmbeddingStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._tables: dict[str, _UidTable] = {}
+        self._tables: dict[str, UidTable] = {}
 
     def add(self, model: str, uids: Sequence[str], embeddings_nd: Floats) -> int:
         """Keep the embeddings that are not here yet; the number of those.
@@ -270,9 +215,9 @@ class EmbeddingStore:
         embeddings[found] = distinct[at[found]]
         return embeddings, found
 
-    def _of(self, model: str) -> _UidTable:
+    def _of(self, model: str) -> UidTable:
         if model not in self._tables:
-            self._tables[model] = _UidTable(self.folder / f"{model}.lance", "embedding")
+            self._tables[model] = UidTable(self.folder / f"{model}.lance", "embedding")
         return self._tables[model]
 
 

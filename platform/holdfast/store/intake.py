@@ -72,14 +72,19 @@ def hold_out(connection: Connection, sample_ids: Sequence[int]) -> None:
         connection.execute(sa.update(sample).where(sample.c.id.in_(chunk)).values(split="holdout"))
 
 
-def known_conflicts(connection: Connection) -> set[tuple[int, int]]:
-    """Return (sample id, class id) of every given label that was set aside at ingest."""
-    rows = connection.execute(
-        sa.select(finding.c.sample_id, finding.c.suggested).where(
-            finding.c.kind == CONFLICT, finding.c.round.is_(None)
+def known_conflicts(connection: Connection, sample_ids: Sequence[int]) -> set[tuple[int, int]]:
+    """Return (sample id, class id) of given labels of some samples set aside at ingest."""
+    found = set()
+    for start in range(0, len(sample_ids), _CHUNK):
+        rows = connection.execute(
+            sa.select(finding.c.sample_id, finding.c.suggested).where(
+                finding.c.kind == CONFLICT,
+                finding.c.round.is_(None),
+                finding.c.sample_id.in_(sample_ids[start : start + _CHUNK]),
+            )
         )
-    )
-    return {(sample_id, class_id) for sample_id, class_id in rows}
+        found |= {(sample_id, class_id) for sample_id, class_id in rows}
+    return found
 
 
 @dataclass(frozen=True, slots=True)

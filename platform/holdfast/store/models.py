@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from holdfast.errors import LedgerError
-from holdfast.records import DatasetVersion, ModelRecord, Promotion
-from holdfast.store.labels import Scope
+from holdfast.records import DatasetVersion, ModelRecord, Promotion, Tier
+from holdfast.store import held_labels
+from holdfast.store.label_rule import Scope
 from holdfast.store.ledger import now
 from holdfast.store.schema import dataset_version, model, promotion
 
@@ -24,19 +26,37 @@ class StoredVersion:
     @property
     def scope(self) -> Scope:
         """The label events the version is made of."""
-        return Scope(self.version.watermark, self.version.excluded)
+        return Scope(self.version.watermark, self.version.excluded, self.version.moment)
+
+
+def add_tiers(connection: Connection, new: Sequence[DatasetVersion]) -> int:
+    """Record versions of which each is the parent of the next; return the last one's id.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if not new:
+        raise ValueError("no version to record")
+    newest_id = add_version(connection, new[0])
+    for version in new[1:]:
+        newest_id = add_version(connection, replace(version, parent=newest_id))
+    return newest_id
 
 
 def add_version(connection: Connection, new: DatasetVersion) -> int:
     """Record a dataset version; return its id."""
+    moment = held_labels.newest(connection).id if new.moment is None else new.moment
     result = connection.execute(
         sa.insert(dataset_version),
         {
             "round": new.round_number,
-            "tier": "raw",
+            "tier": new.tier,
             "parent": new.parent,
             "watermark": new.watermark,
             "excluded": [list(pair) for pair in new.excluded],
+            "moment": moment,
             "digest": new.digest,
             "num_labels": new.num_labels,
             "recipe": dict(new.recipe),
@@ -55,11 +75,16 @@ def version_by_id(connection: Connection, version_id: int) -> StoredVersion:
     return found
 
 
-def newest_version(connection: Connection, round_number: int | None = None) -> StoredVersion | None:
-    """Return the newest version, of one round where that is named."""
-    if round_number is None:
-        return _version(connection, sa.true())
-    return _version(connection, dataset_version.c.round == round_number)
+def newest_version(
+    connection: Connection, round_number: int | None = None, tier: Tier | None = None
+) -> StoredVersion | None:
+    """Return the newest version, of one round or tier where that is named."""
+    wanted: sa.ColumnElement[bool] = sa.true()
+    if round_number is not None:
+        wanted = wanted & (dataset_version.c.round == round_number)
+    if tier is not None:
+        wanted = wanted & (dataset_version.c.tier == tier)
+    return _version(connection, wanted)
 
 
 def version_learned(connection: Connection, sha256: str) -> StoredVersion:
@@ -186,9 +211,11 @@ def _version(connection: Connection, condition: sa.ColumnElement[bool]) -> Store
         row.id,
         DatasetVersion(
             round_number=row.round,
+            tier=row.tier,
             parent=row.parent,
             watermark=row.watermark,
             excluded=tuple((first, last) for first, last in row.excluded),
+            moment=row.moment,
             digest=row.digest,
             num_labels=row.num_labels,
             recipe=row.recipe,

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from holdfast.errors import LedgerError
 from holdfast.records import LABEL_FINDINGS, Changes, Finding, Ids, Settlement
-from holdfast.store import answers, labels, models, queries, questions, samples
+from holdfast.store import answers, labels, models, quarantine, queries, questions
 from holdfast.store.ledger import now
 from holdfast.store.schema import finding, round_, round_phase
 
@@ -109,8 +109,8 @@ def apply(connection: Connection, changes: Changes, round_number: int) -> None:
     labels.append(connection, changes.label_events, round_number)
     add_findings(connection, changes.findings, round_number)
     _settle(connection, changes.settlements, round_number)
-    samples.set_aside(connection, changes.quarantined)
-    samples.release(connection, changes.released)
+    quarantine.set_aside(connection, changes.quarantined, "annotators")
+    quarantine.release(connection, changes.released, "annotators")
     if changes.query is not None:
         queries.add_query(connection, changes.query)
         questions.open_questions(connection, changes.query)
@@ -124,8 +124,8 @@ def apply(connection: Connection, changes: Changes, round_number: int) -> None:
     questions.change(connection, changes.questions)
     if changes.oracle_state is not None:
         questions.remember(connection, *changes.oracle_state)
-    if changes.version is not None:
-        models.add_version(connection, changes.version)
+    if changes.versions:
+        models.add_tiers(connection, changes.versions)
     if changes.model is not None:
         models.add_model(connection, changes.model)
     if changes.metrics is not None:

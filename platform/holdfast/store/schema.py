@@ -1,13 +1,15 @@
 """The ledger's tables.
 
-`label_event`, `answer`, `round_phase` and `promotion` are append-only. Times are UTC, ISO 8601.
-Times, and ids that other systems gave, take no part in the ledger's digest.
+`label_event`, `answer`, `round_phase`, `promotion` and `quarantine_event` are append-only. Times
+are UTC, ISO 8601. Times, ids that other systems gave, and `label_moment` and `label_span`, which
+follow from the rest, take no part in the ledger's digest.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -79,19 +82,77 @@ label_event = Table(
     Index("ix_label_event_sample_id", "sample_id"),
 )
 
+# A change of the labels that hold. Ids rise in the order of the changes.
+label_moment = Table(
+    "label_moment",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),  # of all labels that hold after it
+    Column("counts", JSON, nullable=False),  # {class id: samples}; no class without any
+    Column("created_at", String, nullable=False),
+)
+
+# From which moment on a label held, and at which it no longer did: what the rule says of the
+# events (label_rule.py), kept so that no version has to ask it again.
+label_span = Table(
+    "label_span",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sample_id", ForeignKey("sample.id"), nullable=False),
+    Column("event", ForeignKey("label_event.id"), nullable=False),
+    Column("class_id", ForeignKey("class.id"), nullable=False),
+    Column("verified", Boolean, nullable=False),
+    Column("since", Integer, nullable=False),
+    Column("until", Integer),  # null: it holds now
+    Index("ix_label_span_sample_id", "sample_id"),
+    Index("ix_label_span_since", "since"),
+    Index(
+        "ix_label_span_until",
+        "until",
+        sqlite_where=text("until IS NOT NULL"),
+        postgresql_where=text("until IS NOT NULL"),
+    ),
+)
+
+# Sets of labels (raw), with a policy that changes images (augmented), with what learns from
+# them and how it draws (training): each names the one below it, none is a copy.
 dataset_version = Table(
     "dataset_version",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("round", Integer, nullable=False),
-    Column("tier", String, nullable=False),
+    Column("tier", String, nullable=False),  # raw | augmented | training
     Column("parent", ForeignKey("dataset_version.id")),
     Column("watermark", Integer, nullable=False),
     Column("excluded", JSON, nullable=False),  # [[first, last], ...] label event ids
+    Column("moment", Integer, nullable=False, server_default="0"),  # 0: before any label
     Column("digest", String(64), nullable=False),
     Column("num_labels", Integer, nullable=False),
     Column("recipe", JSON, nullable=False),
     Column("created_at", String, nullable=False),
+)
+
+version_tag = Table(
+    "version_tag",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("dataset_version", ForeignKey("dataset_version.id"), nullable=False),
+    Column("who", String, nullable=False),
+    Column("created_at", String, nullable=False),
+)
+
+# Who put a sample into quarantine or took it out after ingest, and why.
+quarantine_event = Table(
+    "quarantine_event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sample_id", ForeignKey("sample.id"), nullable=False),
+    Column("kind", String, nullable=False),
+    Column("reason", String, nullable=False),  # for which it lies, or lay, in quarantine
+    Column("who", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    CheckConstraint("kind IN ('set_aside', 'released')", name="kind"),
+    Index("ix_quarantine_event_sample_id", "sample_id"),
 )
 
 round_ = Table(

@@ -254,7 +254,7 @@ def test_ingest_unreadable_file_raises_and_names_it(target):
 
 
 def test_ingest_over_many_batches_adds_each_image_once(target, monkeypatch):
-    monkeypatch.setattr("holdfast.data.ingest.BATCH_ROWS", 7)
+    monkeypatch.setattr("holdfast.data.examine.BATCH_ROWS", 7)
     seen = []
     payloads = [png(n % 90) for n in range(100)]
     report = ingest_images(target, payloads, progress=lambda *told: seen.append(told))

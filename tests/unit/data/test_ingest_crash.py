@@ -18,9 +18,10 @@ from holdfast.store import samples
 INGEST = """
 import sys
 from pathlib import Path
-from holdfast.data import ingest
+from holdfast.data import examine, ingest
 from holdfast.project import Project
-ingest.BATCH_ROWS = 4
+examine.BATCH_ROWS = 4
+ingest.PIECE = 7
 with Project.open(Path(sys.argv[1])) as project:
     ingest.ingest(project, Path(sys.argv[2]))
 """
@@ -45,6 +46,11 @@ def make_project(folder):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch):
+    monkeypatch.setattr("holdfast.data.ingest.PIECE", 7)
+
+
 def ingest_here(folder, images):
     with Project.open(folder) as project:
         ingest(project, images)
@@ -65,7 +71,9 @@ def digest_and_samples(folder):
         return project.ledger.digest(), len(uids)
 
 
-@pytest.mark.parametrize(("failpoint", "left"), [("ingest:images", 0), ("ingest:ledger", 30)])
+@pytest.mark.parametrize(
+    ("failpoint", "left"), [("ingest:images", 0), ("ingest:piece", 7), ("ingest:ledger", 30)]
+)
 def test_ingest_killed_and_repeated_equals_one_that_was_not(tmp_path, images, failpoint, left):
     killed = make_project(tmp_path / "killed")
     writer = start_ingest(killed, images, failpoint)

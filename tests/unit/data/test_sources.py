@@ -121,6 +121,38 @@ def test_manifest_in_another_encoding_raises(folder):
         open_source(path)
 
 
+def test_json_lines_offer_what_their_objects_say(folder):
+    path = folder / "m.jsonl"
+    path.write_text(
+        '{"path": "cat/1.jpg", "label": "cat", "group": "a", "annotator": "ann"}\n\n'
+        '{"label": 7, "path": "dog/1.jpg", "split": "holdout"}\n{"path": "loose.jpg"}\n'
+    )
+    source = open_source(path)
+    assert offers(source) == [
+        ("1.jpg", "cat", "a", ""),
+        ("1.jpg", "7", None, "holdout"),
+        ("loose.jpg", None, None, ""),
+    ]
+    assert (source.labels, source.by_name) == (("cat", "7"), True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"path": "cat/1.jpg", "lable": "x"}', "unknown column 'lable'; did you mean 'label'"),
+        ('{"label": "x"}', "no column 'path'"),
+        ('["cat/1.jpg"]', "line 1 is not an object"),
+        ('{"path": "cat/1.jpg", "label": true}', "line 1: label is True but must be a text"),
+        ('{"path": "x.jpg"}', "line 1: .*x.jpg does not exist"),
+        ('{"path"', "cannot be read as JSON Lines"),
+    ],
+)
+def test_json_lines_that_cannot_be_used_say_where_and_what_to_do(folder, text, message):
+    (folder / "m.jsonl").write_text(text)
+    with pytest.raises(IngestError, match=message):
+        open_source(folder / "m.jsonl")
+
+
 def test_memory_offers_the_same_as_a_manifest():
     source = from_memory([b"a", b"b"], labels=["cat", None], groups=["g", ""], splits=["train", ""])
     images = list(source.images())

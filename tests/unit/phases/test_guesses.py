@@ -13,7 +13,7 @@ from holdfast.errors import CheckpointMismatchError
 from holdfast.phases.guesses import Guesser
 from holdfast.phases.scoring import load_state, score
 from holdfast.project import Project
-from holdfast.store import labels, samples
+from holdfast.store import labels, quarantine, samples
 from tests.asked_project import ask, crown
 
 LAZY = """
@@ -84,7 +84,7 @@ def test_guesses_pass_over_what_cannot_be_used(project: Project) -> None:
     crown(project, 0)
     with project.ledger.write() as connection:
         (sample_id,) = samples.ids_of(connection, [first]).values()
-        samples.set_aside(connection, {sample_id: "dark"})
+        quarantine.set_aside(connection, {sample_id: "dark"}, "test")
     assert list(Guesser(project).guess([first, "f" * 64, second, second])) == [second]
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from holdfast.errors import LedgerError
 from holdfast.records import Changes, DatasetVersion, LabelEvent, ModelRecord, Promotion
 from holdfast.store import labels, models, rounds, samples
-from holdfast.store.labels import Scope
+from holdfast.store.label_rule import Scope
 from holdfast.store.ledger import Ledger
 from holdfast.store.rounds import PhaseRecord
 from holdfast.store.schema import metadata

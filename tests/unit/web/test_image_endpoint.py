@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from holdfast.records import QuestionChange
-from holdfast.store import questions, samples
+from holdfast.store import quarantine, questions, samples
 
 
 def task_link(site, uid):
@@ -28,7 +28,7 @@ def withdraw(site, uid):
 def set_aside(site, uid):
     with site.project.ledger.write() as connection:
         (sample_id,) = samples.ids_of(connection, [uid]).values()
-        samples.set_aside(connection, {sample_id: "somebody wants it gone"})
+        quarantine.set_aside(connection, {sample_id: "somebody wants it gone"}, "test")
 
 
 def unasked(site):

@@ -1,0 +1,193 @@
+"""Files -> inspected contents, by threads or by processes of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.connection import Connection, Pipe
+from threading import local
+
+from holdfast.data.integrity import (
+    MAX_BYTES,
+    Inspection,
+    decoding_threads,
+    inspect,
+    num_threads,
+    too_many_bytes,
+)
+from holdfast.errors import IngestError
+from holdfast.store.locations import is_url, read_location
+
+# Files per job: enough to outweigh the cost of a job, few enough that the jobs in
+# flight fit in memory when they are photographs.
+JOB = 32
+# Starting processes takes a second; threads have looked at this many files by then.
+MANY_FILES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A file to look at: its name, and its bytes where they are in memory already."""
+
+    name: str
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a file holds.
+
+    Attributes
+    ----------
+    uid : str
+        sha256 of its bytes, hexadecimal.
+    payload : bytes or None
+        None where nobody wants them (in quarantine, or not kept), or who asked has them.
+    """
+
+    uid: str
+    num_bytes: int
+    payload: bytes | None
+    found: Inspection
+
+
+def look(asked: Asked, keep: bool = True) -> Looked:
+    """Read, hash and decode one file.
+
+    Parameters
+    ----------
+    keep : bool
+        Whether the bytes are wanted.
+
+    Raises
+    ------
+    IngestError
+        If it cannot be read.
+    """
+    try:
+        payload = asked.payload
+        if payload is None:
+            if not is_url(asked.name) and (size := os.stat(asked.name).st_size) > MAX_BYTES:  # noqa: PTH116  # a Path costs 5 us
+                with open(asked.name, "rb") as file:  # noqa: PTH123  # as above
+                    uid = hashlib.file_digest(file, "sha256").hexdigest()
+                return Looked(uid, size, None, too_many_bytes(size))
+            payload = read_location(asked.name)
+    except OSError as error:
+        raise IngestError(
+            f"{asked.name} cannot be read ({error.strerror or error}); check the file and its "
+            "permissions, then ingest again"
+        ) from error
+    found = inspect(payload, asked.name)
+    wanted = keep and asked.payload is None and found.reason is None
+    uid = hashlib.sha256(payload).hexdigest()
+    return Looked(uid, len(payload), payload if wanted else None, found)
+
+
+def look_at_all(files: Iterable[Asked], *, keep: bool, many: bool) -> Iterator[Looked]:
+    """Look at files in parallel; in order, few in memory at a time.
+
+    Parameters
+    ----------
+    many : bool
+        Decode in processes of their own. Pillow holds Python's lock while it opens an
+        image, so threads are no faster than one of them where images are small.
+
+    Raises
+    ------
+    IngestError
+        As `look`.
+    """
+    remaining = iter(files)
+    jobs: deque[Future[list[Looked]]] = deque()
+    with _Processes() if many else decoding_threads() as pool:
+        work = pool.look if isinstance(pool, _Processes) else _look_at
+        submit = pool.threads.submit if isinstance(pool, _Processes) else pool.submit
+        try:
+            while chunk := list(islice(remaining, JOB)):
+                jobs.append(submit(work, chunk, keep))
+                if len(jobs) > 4 * num_threads():
+                    yield from jobs.popleft().result()
+            while jobs:
+                yield from jobs.popleft().result()
+        finally:
+            for job in jobs:
+                job.cancel()
+
+
+def _look_at(chunk: Sequence[Asked], keep: bool) -> list[Looked]:
+    return [look(asked, keep) for asked in chunk]
+
+
+class _Processes:
+    """Processes that look at files, one behind each of some threads.
+
+    They are started by their own command and not forked: a fork of a process with threads
+    may hang, and multiprocessing's other ways run the caller's script again.
+    """
+
+    def __init__(self) -> None:
+        self.threads = ThreadPoolExecutor(num_threads(), thread_name_prefix="decode")
+        self._mine = local()
+        self._started: list[tuple[subprocess.Popen[bytes], Connection]] = []
+
+    def look(self, chunk: Sequence[Asked], keep: bool) -> list[Looked]:
+        """Let the thread's process look."""
+        if not hasattr(self._mine, "pipe"):
+            self._mine.pipe = self._start()
+        pipe: Connection = self._mine.pipe
+        try:
+            pipe.send((chunk, keep))
+            looked: list[Looked] | IngestError = pipe.recv()
+        except (EOFError, OSError) as error:
+            raise IngestError(
+                f"a process that decodes images died between {chunk[0].name} and "
+                f"{chunk[-1].name}; free some memory and ingest again"
+            ) from error
+        if isinstance(looked, IngestError):
+            raise looked
+        return looked
+
+    def _start(self) -> Connection:
+        mine, its = Pipe()
+        # The way to Holdfast's code is not always that of a fresh interpreter.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            [sys.executable, "-c", f"from {__name__} import serve; serve({its.fileno()})"],
+            pass_fds=[its.fileno()],
+            env=environment,
+            # Ctrl-C is for the process that was started by hand; it ends the others.
+            process_group=0,
+        )
+        its.close()
+        self._started.append((process, mine))
+        return mine
+
+    def __enter__(self) -> _Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.threads.shutdown(cancel_futures=True)
+        for process, pipe in self._started:
+            pipe.close()
+            process.wait()
+
+
+def serve(descriptor: int) -> None:
+    """Look at what comes through a pipe until nothing more does; this is all a process does."""
+    pipe = Connection(descriptor)
+    while True:
+        try:
+            chunk, keep = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(_look_at(chunk, keep))
+        except IngestError as error:
+            pipe.send(error)
