@@ -15,7 +15,7 @@ from holdfast.phases.gold import gold_labels, mixed_in
 from holdfast.phases.pool import read_pool
 from holdfast.project import Project
 from holdfast.records import Answer, LabelEvent, Query, QueryItem, RecordedAnswer
-from holdfast.store import answers, labels, queries, questions, samples
+from holdfast.store import answers, labels, quarantine, queries, questions
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_question_of_a_sample_in_quarantine_is_withdrawn(asked: Project) -> None
     assert wait(asked) == (0, 6)
     gone = next(iter(states(asked)))
     with asked.ledger.write() as connection:
-        samples.set_aside(connection, {gone: "not ours"})
+        quarantine.set_aside(connection, {gone: "not ours"}, "test")
     assert wait(asked) == (0, 5)
     assert [one for one, state in states(asked).items() if state == "withdrawn"] == [gone]
 
@@ -94,7 +94,7 @@ def test_suspect_of_a_retired_class_is_withdrawn_and_a_new_sample_is_not(asked: 
 
 def test_round_goes_on_when_every_question_was_withdrawn(asked: Project) -> None:
     with asked.ledger.write() as connection:
-        samples.set_aside(connection, dict.fromkeys(states(asked), "not ours"))
+        quarantine.set_aside(connection, dict.fromkeys(states(asked), "not ours"), "test")
     assert collect_now(asked)
     assert next_phase(asked, 1) == "consensus"
     assert advance(asked, 1).next_phase == "snapshot"

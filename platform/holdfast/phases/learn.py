@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from holdfast.data import versions
 from holdfast.data.stream import changed
 from holdfast.failpoints import reach
+from holdfast.learning.settings import LearningConfig
 from holdfast.phases import scoring
 from holdfast.phases.balancing import holding, settled
 from holdfast.phases.tiers import doubts_of, make_tiers
@@ -33,7 +35,8 @@ def snapshot(turn: Turn) -> PhaseResult:
         parent = models.newest_version(connection)
         before = 0 if parent is None else parent.version.moment or 0
         difference = versions.compare(differences.transitions(connection, before, moment.id))
-        tiers = make_tiers(connection, turn.project.config, turn.round_number, scope, moment)
+        config = replace(turn.project.config, learning=_learning(turn))
+        tiers = make_tiers(connection, config, turn.round_number, scope, moment)
     return PhaseResult(
         changes=Changes(versions=tiers),
         outcome={
@@ -44,6 +47,12 @@ def snapshot(turn: Turn) -> PhaseResult:
             "removed": sum(difference.removed.values()),
         },
     )
+
+
+def _learning(turn: Turn) -> LearningConfig:
+    """Return how this round learns: as the recipe says, and its triggers where they may act."""
+    config = turn.project.config
+    return settled(config.learning, holding(turn)) if config.balance.act else config.learning
 
 
 def learn(turn: Turn) -> PhaseResult:
@@ -82,9 +91,7 @@ def learn(turn: Turn) -> PhaseResult:
     # Deferred: Avalanche takes 15 s to import, and a snapshot does not need it.
     from holdfast.learning.teaching import ContinualLearner
 
-    settings = project.config.learning
-    if project.config.balance.act:
-        settings = settled(settings, holding(turn))
+    settings = _learning(turn)
     learner = ContinualLearner(project.config.network, settings)
     progress = turn.progress
     learned = learner.learn(
