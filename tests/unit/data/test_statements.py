@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from holdfast.data.ingest import take_in
 from holdfast.data.offers import OfferedImage, Source, Statement
-from holdfast.data.registration import IngestReport
+from holdfast.data.report import IngestReport
 from holdfast.project import Project
 from holdfast.store import labels
 from holdfast.store.schema import label_event
