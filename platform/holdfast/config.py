@@ -25,6 +25,13 @@ from holdfast.quality.settings import AuditConfig
 from holdfast.query.budget import QueryConfig
 
 FILE_NAME = "holdfast.toml"
+# Settings that are gone -> what says the same now.
+_REPLACED = {
+    "learning.augment": 'policy = "slight" or "none" under [learning.augmentation]',
+    "learning.imbalance.mixing": 'policy = "mixup" or "cutmix" under [learning.augmentation]',
+    "learning.imbalance.mixing_strength": "strength under [learning.augmentation.mixing]",
+    "learning.imbalance.rare_augment": 'classes = "rare_more" under [learning.augmentation]',
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +141,11 @@ def _build(cls: type[Any], settings: dict[str, Any], prefix: str, where: str) ->
     kinds = typing.get_type_hints(cls)
     values = {}
     for key, value in settings.items():
+        if f"{prefix}{key}" in _REPLACED:
+            raise ConfigError(
+                f"{where}: {prefix}{key} is no setting any more; remove the line and, unless you "
+                f"want the default, write {_REPLACED[prefix + key]}"
+            )
         if key not in kinds:
             raise ConfigError(f"{where}: unknown key {prefix}{key}; {suggestion(key, kinds)}")
         values[key] = _convert(kinds[key], value, f"{prefix}{key}", where)

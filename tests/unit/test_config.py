@@ -87,6 +87,7 @@ def test_digest_leaves_addresses_out() -> None:
         ('[web]\nhost = "0.0.0.0"', "say in web.url how others reach this machine"),
         ('[annotation.label_studio]\nurl = "localhost"', "expected a URL"),
         ('[annotation.label_studio]\nimages = "local-files"', "names the folder"),
+        ("[learning]\naugment = true", "no setting any more; remove the line"),
         ('[data]\nclasses = ["a"]\nretired = ["a"]', "both name 'a'"),
     ],
 )
