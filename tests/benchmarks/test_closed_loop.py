@@ -137,13 +137,13 @@ def test_product_keeps_groups_together_and_answers_by_votes(tmp_path, recipe):
             for ids in [samples.usable_ids(connection, side)]
         }
         sample_ids = samples.ids_of(connection, product.uids)
-        answers = [one for n in (1, 2) for one in answers.current_answers(connection, n)]
+        replies = [one for n in (1, 2) for one in answers.current_answers(connection, n)]
     assert rows["holdout"]
     assert sorted(rows["train"] + rows["holdout"]) == list(range(len(labels)))
     assert not set(groups[rows["train"]]) & set(groups[rows["holdout"]])
     row_of = {sample_id: position[uid] for uid, sample_id in sample_ids.items()}
-    assert len(answers) == 60
-    for one in answers:
+    assert len(replies) == 60
+    for one in replies:
         cast = votes[row_of[one.answer.sample_id]]
         if one.answer.label is None:
             # Nobody voted, or each of those who did was asked before.
