@@ -151,7 +151,7 @@ def test_product_keeps_groups_together_and_answers_by_votes(tmp_path, recipe):
         else:
             annotator = int(one.answer.annotator.removeprefix("simulated-")) - 1
             assert int(one.answer.label) == cast[annotator]
-    assert any(one.answer.label is None for one in answers)
+    assert any(one.answer.label is None for one in replies)
 
 
 def test_labels_on_record_in_the_set_are_the_noise(tmp_path):
