@@ -163,12 +163,13 @@ def test_project_deleted_while_collecting_counts_nothing(asking, client, fault_p
 
 
 @pytest.mark.parametrize("when", [before, after])
-@pytest.mark.parametrize("page", [0, 1, 2])
+@pytest.mark.parametrize("page", [0, 1])
 def test_answers_given_while_paging_come_in_once_each(
     asking, client, fault_proxy, when: Callable, page
 ):
     sent = asking.send(QUERY)
-    say(asking.client, sent.external_ids[2], "cat")
+    for one in (2, 3, 4, 5):
+        say(asking.client, sent.external_ids[one], "cat")
     given = iter((1,))
 
     def interfere() -> None:
@@ -180,7 +181,7 @@ def test_answers_given_while_paging_come_in_once_each(
         for one in asking.collect(QUERY).answers:
             seen[one.external_id] = (one.sample_id, one.label)
     assert rule.struck == 1
-    assert sorted(seen.values()) == [(1, "dog"), (2, "cat")]
+    assert sorted(seen.values()) == [(1, "dog"), *((one, "cat") for one in (2, 3, 4, 5))]
 
 
 def test_task_deleted_while_paging_loses_no_answer(asking, client, fault_proxy):
