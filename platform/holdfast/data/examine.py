@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Literal
+from typing import Literal, Self
 
 from holdfast.data.decoders import MANY_FILES, Asked, Looked, look_at_all
 from holdfast.data.examined_files import ExaminedFiles, row
@@ -54,12 +55,12 @@ def examine(
         )
     kept = _skip(source, files, images, keeping)
     offered = islice(source.images(), kept, None)
-    batch = _Batch(files, images, keeping, kept)
-    for done, (one, looked) in enumerate(_looked(source, offered, keeping == "copy"), kept + 1):
-        batch.add(one, looked)
-        if progress is not None and (done % 256 == 0 or done == source.num_images):
-            progress("ingest", done, source.num_images)
-    batch.flush()
+    with _Batch(files, images, keeping, kept) as batch:
+        for done, (one, looked) in enumerate(_looked(source, offered, keeping == "copy"), kept + 1):
+            batch.add(one, looked)
+            if progress is not None and (done % 256 == 0 or done == source.num_images):
+                progress("ingest", done, source.num_images)
+        batch.flush()
     return batch.position
 
 
@@ -95,7 +96,10 @@ def _looked(
 
 
 class _Batch:
-    """Files that were looked at and not yet written down."""
+    """Files that were looked at and not yet written down.
+
+    One batch is written down by a thread while the next one fills.
+    """
 
     def __init__(
         self, files: ExaminedFiles, images: ImageStore, keeping: Keeping, position: int
@@ -105,6 +109,8 @@ class _Batch:
         self._rows: list[tuple[object, ...]] = []
         self._usable: dict[str, bytes | str | None] = {}
         self._size = 0
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._writing: Future[None] | None = None
 
     def add(self, offered: OfferedImage, looked: Looked) -> None:
         """Take in one file; write the batch down when it is large."""
@@ -118,16 +124,33 @@ class _Batch:
             self.flush()
 
     def flush(self) -> None:
+        """Begin to write down what is here, once what came before it is written."""
+        self._wait()
+        self._writing = self._writer.submit(self._write, self._rows, self._usable)
+        self._rows, self._usable, self._size = [], {}, 0
+
+    def _write(
+        self, rows: Sequence[tuple[object, ...]], usable: Mapping[str, bytes | str | None]
+    ) -> None:
         """Write down the bytes first, then what is known about them."""
-        if not self._rows:
-            return
         # INVARIANT: a row says that the bytes are kept. The other way round, a crash between
         # the two would let the next attempt pass over images that are nowhere.
-        uids = list(self._usable)
+        uids = list(usable)
         if self._keeping == "copy":
-            self._images.add(uids, [v for v in self._usable.values() if isinstance(v, bytes)])
+            self._images.add(uids, [v for v in usable.values() if isinstance(v, bytes)])
         elif self._keeping == "reference":
-            self._images.refer(uids, [v for v in self._usable.values() if isinstance(v, str)])
+            self._images.refer(uids, [v for v in usable.values() if isinstance(v, str)])
         reach("ingest:images")
-        self._files.add(self._rows)
-        self._rows, self._usable, self._size = [], {}, 0
+        self._files.add(rows)
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Whatever ended the pass, what was begun is written to its end.
+        self._writer.shutdown()
+        self._wait()

@@ -77,7 +77,8 @@ class ExaminedFiles:
         self.num_kept = int(self._database.execute("SELECT count(*) FROM file").fetchone()[0])
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, isolation_level=None)
+        # A thread of its own writes while the next batch is looked at; never two at once.
+        database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")
         database.execute(_CREATE)
@@ -169,9 +170,8 @@ class ExaminedFiles:
         for _, _, name, label, annotator, group, split, statements, uid, *facts in rows:
             if uid not in found:
                 num_bytes, width, height, channels, kind, oddities, reason = facts
-                inspection = Inspection(
-                    width, height, channels, reason, kind, tuple(filter(None, oddities.split(";")))
-                )
+                found_odd = tuple(oddities.split(";")) if oddities else ()
+                inspection = Inspection(width, height, channels, reason, kind, found_odd)
                 found[uid] = Content(name, num_bytes, inspection)
             found[uid].add(
                 OfferedImage(
@@ -180,10 +180,7 @@ class ExaminedFiles:
                     group=group,
                     split=split,
                     annotator=annotator,
-                    statements=tuple(
-                        Statement(label=one, annotator=who, key=key)
-                        for one, who, key in json.loads(statements or "[]")
-                    ),
+                    statements=_statements(statements) if statements else (),
                 )
             )
         return found
@@ -273,6 +270,12 @@ def row(position: int, offered: OfferedImage, uid: str, num_bytes: int, found: I
         found.format,
         ";".join(found.oddities),
         found.reason,
+    )
+
+
+def _statements(written: str) -> tuple[Statement, ...]:
+    return tuple(
+        Statement(label=label, annotator=who, key=key) for label, who, key in json.loads(written)
     )
 
 

@@ -80,7 +80,7 @@ def _open_folder(path: Path) -> Source:
 
 def _folder(path: Path) -> Source:
     """Offer class-named folders, and the files beside them as unlabeled."""
-    folders, num_images = [], len(_files(path))
+    folders, num_images = [], _num_files(path)
     labels = []
     for folder in _folders(path):
         inner = _folders(folder)
@@ -90,7 +90,7 @@ def _folder(path: Path) -> Source:
                 "the classes are; give the folder whose direct folders are the classes, or a "
                 "CSV manifest"
             )
-        count = len(_files(folder))
+        count = _num_files(folder)
         if count:
             num_images += count
             folders.append(folder)
@@ -119,6 +119,11 @@ def _files(folder: Path) -> list[tuple[str, str]]:
             for entry in entries
             if entry.name[0] != "." and entry.is_file()
         )
+
+
+def _num_files(folder: Path) -> int:
+    with os.scandir(folder) as entries:
+        return sum(entry.name[0] != "." and entry.is_file() for entry in entries)
 
 
 def _folders(folder: Path) -> list[Path]:

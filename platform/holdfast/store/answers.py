@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from holdfast.records import Answer, Ids, RecordedAnswer
 from holdfast.store.ledger import now
-from holdfast.store.samples import chunks
+from holdfast.store.many import among, chunks
 from holdfast.store.schema import answer, query
 
 
@@ -68,7 +68,7 @@ def current_about(connection: Connection, sample_ids: Sequence[int]) -> list[Rec
     for chunk in chunks(sample_ids):
         rows = connection.execute(
             sa.select(answer)
-            .where(answer.c.sample_id.in_(chunk), answer.c.state != "withdrawn", _is_newest())
+            .where(among(answer.c.sample_id, chunk), answer.c.state != "withdrawn", _is_newest())
             .order_by(answer.c.id)
         )
         found += [_read(row) for row in rows]
@@ -81,7 +81,7 @@ def rows_of(connection: Connection, oracle: str, sample_ids: Sequence[int]) -> l
     for chunk in chunks(sample_ids):
         rows = connection.execute(
             sa.select(answer)
-            .where(answer.c.oracle == oracle, answer.c.sample_id.in_(chunk))
+            .where(answer.c.oracle == oracle, among(answer.c.sample_id, chunk))
             .order_by(answer.c.id)
         )
         found += [_read(row) for row in rows]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from holdfast.store import held_labels
-from holdfast.store.samples import chunks
+from holdfast.store.many import among, chunks
 from holdfast.store.schema import label_event, label_span, quarantine_event, sample
 
 Transitions = dict[tuple[int | None, int | None], int]
@@ -131,7 +131,7 @@ def _explained(
 ) -> Iterator[LabelChange]:
     events = {}
     for chunk in chunks([row.event for row in rows if row.event is not None]):
-        found = connection.execute(sa.select(label_event).where(label_event.c.id.in_(chunk)))
+        found = connection.execute(sa.select(label_event).where(among(label_event.c.id, chunk)))
         events.update({event.id: event for event in found})
     gone = _taken_away(connection, [row.sample_id for row in rows if row.event is None], moment)
     for row in rows:
@@ -162,7 +162,7 @@ def _taken_away(
     for chunk in chunks(sample_ids):
         said = connection.execute(
             sa.select(label_event)
-            .where(label_event.c.sample_id.in_(chunk), label_event.c.kind == "withdrawn")
+            .where(among(label_event.c.sample_id, chunk), label_event.c.kind == "withdrawn")
             .where(label_event.c.created_at <= until)
             .order_by(label_event.c.id)
         )
@@ -170,7 +170,7 @@ def _taken_away(
             found[event.sample_id] = (event.annotator, event.created_at, event.kind, event.round)
         aside = connection.execute(
             sa.select(quarantine_event)
-            .where(quarantine_event.c.sample_id.in_(chunk))
+            .where(among(quarantine_event.c.sample_id, chunk))
             .where(quarantine_event.c.kind == "set_aside")
             .where(quarantine_event.c.created_at <= until)
             .order_by(quarantine_event.c.id)

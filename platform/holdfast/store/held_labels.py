@@ -16,10 +16,14 @@ from sqlalchemy.engine import Connection
 
 from holdfast.records import LabelTable
 from holdfast.store.label_digest import EMPTY, moved
-from holdfast.store.label_rule import Scope, winners, written
+from holdfast.store.label_rule import Scope, winners
 from holdfast.store.ledger import now
-from holdfast.store.samples import Split, chunks
+from holdfast.store.many import among, chunks, insert
+from holdfast.store.samples import Split
 from holdfast.store.schema import class_, label_moment, label_span, sample
+
+# Sample id, event, class id, whether a person confirmed it, uid.
+_Begun = tuple[int, int, int, bool, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,20 +135,20 @@ def refresh(connection: Connection, sample_ids: Sequence[int], scope: Scope) -> 
     changed = False
     for chunk in chunks(sorted(set(sample_ids))):
         old, new = _old(connection, chunk), _new(connection, chunk, scope)
-        ended = [row for sample_id, row in old.items() if not _same(row, new.get(sample_id))]
-        begun = [row for sample_id, row in new.items() if not _same(row, old.get(sample_id))]
+        ended = [row for event, row in old.items() if event not in new]
+        begun = [row for event, row in new.items() if event not in old]
         if not ended and not begun:
             continue
         changed = True
-        _end(connection, [row.id for row in ended], now_id)
-        _begin(connection, begun, now_id)
+        _end(connection, [span_id for span_id, _, _ in ended], now_id)
+        _begin(connection, [(*row[:-1], now_id) for row in begun])
         digest = moved(
             digest,
-            ((row.uid, names[row.class_id]) for row in begun),
-            ((row.uid, names[row.class_id]) for row in ended),
+            ((uid, names[class_id]) for _, _, class_id, _, uid in begun),
+            ((uid, names[class_id]) for _, class_id, uid in ended),
         )
-        counts.update(row.class_id for row in begun)
-        counts.subtract(row.class_id for row in ended)
+        counts.update(class_id for _, _, class_id, _, _ in begun)
+        counts.subtract(class_id for _, class_id, _ in ended)
     if not changed:
         return before
     kept = {class_id: number for class_id, number in sorted(counts.items()) if number}
@@ -182,52 +186,38 @@ def class_counts(connection: Connection, moment: int, split: Split) -> dict[int,
     return dict(rows.tuples().all())
 
 
-def _old(connection: Connection, ids: Sequence[int]) -> dict[int, sa.Row[tuple[int, ...]]]:
+def _old(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[int, int, str]]:
+    """Return (span id, class id, uid) of the labels that hold, by the event they rest on."""
     span = label_span.c
     rows = connection.execute(
-        sa.select(span.id, span.sample_id, span.event, span.class_id, sample.c.uid)
+        sa.select(span.event, span.id, span.class_id, sample.c.uid)
         .join(sample, sample.c.id == span.sample_id)
-        .where(span.until.is_(None), span.sample_id.in_(written(ids)))
-    ).all()
-    return {row.sample_id: row for row in rows}
+        .where(span.until.is_(None), among(span.sample_id, ids))
+    ).tuples()
+    return {event: (span_id, class_id, uid) for event, span_id, class_id, uid in rows}
 
 
-def _new(
-    connection: Connection, ids: Sequence[int], scope: Scope
-) -> dict[int, sa.Row[tuple[int, ...]]]:
+def _new(connection: Connection, ids: Sequence[int], scope: Scope) -> dict[int, _Begun]:
+    """Return the labels that are to hold, by the event they rest on."""
     said = winners(scope, ids)
     rows = connection.execute(
-        sa.select(said, sample.c.uid).join(sample, sample.c.id == said.c.sample_id)
-    ).all()
-    return {row.sample_id: row for row in rows}
-
-
-def _same(row: sa.Row[tuple[int, ...]], other: sa.Row[tuple[int, ...]] | None) -> bool:
-    return other is not None and bool(row.event == other.event)
+        sa.select(said.c.sample_id, said.c.event, said.c.class_id, said.c.verified, sample.c.uid)
+        .join(sample, sample.c.id == said.c.sample_id)
+        .order_by(said.c.sample_id)
+    ).tuples()
+    return {row[1]: tuple(row) for row in rows}
 
 
 def _end(connection: Connection, span_ids: Sequence[int], moment: int) -> None:
     for chunk in chunks(span_ids):
         connection.execute(
-            sa.update(label_span).where(label_span.c.id.in_(written(chunk))).values(until=moment)
+            sa.update(label_span).where(among(label_span.c.id, chunk)).values(until=moment)
         )
 
 
-def _begin(connection: Connection, rows: Sequence[sa.Row[tuple[int, ...]]], moment: int) -> None:
-    if rows:
-        connection.execute(
-            sa.insert(label_span),
-            [
-                {
-                    "sample_id": row.sample_id,
-                    "event": row.event,
-                    "class_id": row.class_id,
-                    "verified": bool(row.verified),
-                    "since": moment,
-                }
-                for row in rows
-            ],
-        )
+def _begin(connection: Connection, rows: Sequence[tuple[int, int, int, bool, int]]) -> None:
+    columns = ("sample_id", "event", "class_id", "verified", "since")
+    insert(connection, label_span, columns, rows)
 
 
 def _moment(row: sa.Row[tuple[int, ...]]) -> Moment:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from holdfast.store.samples import chunks
+from holdfast.store.many import among, chunks
 from holdfast.store.schema import label_event, query_item, sample
 
 
@@ -37,7 +37,7 @@ def asked_uids(connection: Connection, uids: Sequence[str]) -> set[str]:
     for chunk in chunks(uids):
         rows = connection.execute(
             sa.select(sample.c.uid)
-            .where(sample.c.uid.in_(chunk))
+            .where(among(sample.c.uid, chunk))
             .where(sa.exists().where(query_item.c.sample_id == sample.c.id))
         )
         found |= set(rows.scalars())

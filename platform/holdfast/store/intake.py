@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from holdfast.store.many import among, chunks
 from holdfast.store.samples import Split
 from holdfast.store.schema import finding, label_event, sample
-
-# SQLite takes at most 32,766 values in one statement.
-_CHUNK = 20_000
 
 CONFLICT = "label_conflict"
 
@@ -37,10 +35,10 @@ def known_samples(connection: Connection, uids: Sequence[str]) -> dict[str, Know
     """Return those of the uids that the ledger has."""
     spoken_of = sa.exists().where(label_event.c.sample_id == sample.c.id)
     found = {}
-    for start in range(0, len(uids), _CHUNK):
+    for chunk in chunks(uids):
         rows = connection.execute(
             sa.select(sample.c.uid, sample.c.id, sample.c.split, sample.c.state, spoken_of).where(
-                sample.c.uid.in_(uids[start : start + _CHUNK])
+                among(sample.c.uid, chunk)
             )
         )
         for uid, sample_id, split, state, labeled in rows:
@@ -53,11 +51,11 @@ def group_splits(
 ) -> dict[str, set[Split]]:
     """Return the sides on which each group's samples lie, `besides` those of the ids."""
     found: dict[str, set[Split]] = {}
-    for start in range(0, len(groups), _CHUNK):
+    for chunk in chunks(groups):
         rows = connection.execute(
             sa.select(sample.c.id, sample.c.group, sample.c.split)
             .where(sample.c.state == "ok")
-            .where(sample.c.group.in_(groups[start : start + _CHUNK]))
+            .where(among(sample.c.group, chunk))
         )
         for sample_id, group, split in rows:
             if sample_id not in besides:
@@ -67,20 +65,21 @@ def group_splits(
 
 def hold_out(connection: Connection, sample_ids: Sequence[int]) -> None:
     """Move samples that were never labeled to the holdout."""
-    for start in range(0, len(sample_ids), _CHUNK):
-        chunk = sample_ids[start : start + _CHUNK]
-        connection.execute(sa.update(sample).where(sample.c.id.in_(chunk)).values(split="holdout"))
+    for chunk in chunks(sample_ids):
+        connection.execute(
+            sa.update(sample).where(among(sample.c.id, chunk)).values(split="holdout")
+        )
 
 
 def known_conflicts(connection: Connection, sample_ids: Sequence[int]) -> set[tuple[int, int]]:
     """Return (sample id, class id) of given labels of some samples set aside at ingest."""
     found = set()
-    for start in range(0, len(sample_ids), _CHUNK):
+    for chunk in chunks(sample_ids):
         rows = connection.execute(
             sa.select(finding.c.sample_id, finding.c.suggested).where(
                 finding.c.kind == CONFLICT,
                 finding.c.round.is_(None),
-                finding.c.sample_id.in_(sample_ids[start : start + _CHUNK]),
+                among(finding.c.sample_id, chunk),
             )
         )
         found |= {(sample_id, class_id) for sample_id, class_id in rows}

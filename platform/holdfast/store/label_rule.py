@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from holdfast.store.many import among
 from holdfast.store.schema import label_event, sample
 
 VERIFIED = ("annotation", "consensus")
@@ -32,12 +33,6 @@ class Scope:
     moment: int | None = None
 
 
-def written(ids: Sequence[int]) -> sa.BindParameter[int]:
-    """Return ids for an `in_`, written into the statement: a placeholder each costs far more."""
-    kind = sa.Integer()
-    return sa.bindparam(None, list(ids), type_=kind, expanding=True, literal_execute=True)
-
-
 def winners(scope: Scope, sample_ids: Sequence[int] | None = None) -> sa.Subquery:
     """Return one row per sample with a label: `sample_id`, `event`, `class_id`, `verified`.
 
@@ -61,7 +56,7 @@ def winners(scope: Scope, sample_ids: Sequence[int] | None = None) -> sa.Subquer
         .where(*(sa.not_(event.c.id.between(first, last)) for first, last in scope.excluded))
     )
     if sample_ids is not None:
-        live_events = live_events.where(event.c.sample_id.in_(written(sample_ids)))
+        live_events = live_events.where(among(event.c.sample_id, sample_ids))
     withdrawn = sa.case((event.c.kind == "withdrawn", event.c.id))
     # A window, not a join: without statistics databases join this by going over it for each row.
     live = live_events.add_columns(

@@ -11,7 +11,8 @@ from holdfast.records import Ids, LabelEvent, LabelTable
 from holdfast.store import held_labels
 from holdfast.store.label_rule import VERIFIED, Scope, winners
 from holdfast.store.ledger import now
-from holdfast.store.samples import Split, chunks, insert_new
+from holdfast.store.many import among, chunks, insert
+from holdfast.store.samples import Split
 from holdfast.store.schema import class_, dataset_version, label_event, sample
 
 
@@ -22,20 +23,23 @@ def append(connection: Connection, events: Sequence[LabelEvent], round_number: i
     held_labels.hold_still(connection)
     stamp = now()
     before = last_event(connection)
-    connection.execute(
-        insert_new(connection, label_event),
+    insert(
+        connection,
+        label_event,
+        ("sample_id", "kind", "class_id", "annotator", "round", "source_key", "created_at"),
         [
-            {
-                "sample_id": event.sample_id,
-                "kind": event.kind,
-                "class_id": event.class_id,
-                "annotator": event.annotator,
-                "round": round_number,
-                "source_key": event.source_key,
-                "created_at": stamp,
-            }
+            (
+                event.sample_id,
+                event.kind,
+                event.class_id,
+                event.annotator,
+                round_number,
+                event.source_key,
+                stamp,
+            )
             for event in events
         ],
+        pass_over=True,
     )
     added = connection.scalar(
         sa.select(sa.func.count()).select_from(label_event).where(label_event.c.id > before)
@@ -84,7 +88,7 @@ def verified_at(connection: Connection, sample_ids_n: Ids) -> dict[int, str]:
     for chunk in chunks(sample_ids_n.tolist()):
         rows = connection.execute(
             sa.select(label_event.c.sample_id, sa.func.max(label_event.c.created_at))
-            .where(label_event.c.sample_id.in_(chunk), label_event.c.kind.in_(VERIFIED))
+            .where(among(label_event.c.sample_id, chunk), label_event.c.kind.in_(VERIFIED))
             .group_by(label_event.c.sample_id)
         )
         found.update((sample_id, when) for sample_id, when in rows)
@@ -97,7 +101,7 @@ def given_of(connection: Connection, sample_ids_n: Ids) -> dict[int, int]:
     for chunk in chunks(sample_ids_n.tolist()):
         rows = connection.execute(
             sa.select(label_event.c.sample_id, label_event.c.class_id)
-            .where(label_event.c.sample_id.in_(chunk), label_event.c.kind == "given")
+            .where(among(label_event.c.sample_id, chunk), label_event.c.kind == "given")
             .order_by(label_event.c.id)
         )
         found.update((sample_id, class_id) for sample_id, class_id in rows)
@@ -111,7 +115,7 @@ def withdrawn_ids(connection: Connection, sample_ids_n: Ids) -> set[int]:
         found |= set(
             connection.execute(
                 sa.select(label_event.c.sample_id)
-                .where(label_event.c.sample_id.in_(chunk), label_event.c.kind == "withdrawn")
+                .where(among(label_event.c.sample_id, chunk), label_event.c.kind == "withdrawn")
                 .distinct()
             ).scalars()
         )

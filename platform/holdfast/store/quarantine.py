@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 
 from holdfast.store import held_labels, labels
 from holdfast.store.ledger import now
-from holdfast.store.samples import chunks, reasons_of
+from holdfast.store.many import among, chunks
+from holdfast.store.samples import reasons_of
 from holdfast.store.schema import quarantine_event, sample
 
 
@@ -71,7 +72,7 @@ def release(connection: Connection, sample_ids: Sequence[int], who: str) -> None
         return
     for chunk in chunks(list(reasons)):
         connection.execute(
-            sa.update(sample).where(sample.c.id.in_(chunk)).values(state="ok", reason=None)
+            sa.update(sample).where(among(sample.c.id, chunk)).values(state="ok", reason=None)
         )
     _record(connection, "released", reasons, who)
     held_labels.refresh(connection, list(reasons), labels.open_scope(connection))
@@ -136,7 +137,7 @@ def _newest(
     for chunk in chunks(sample_ids):
         rows = connection.execute(
             sa.select(quarantine_event)
-            .where(quarantine_event.c.sample_id.in_(chunk), quarantine_event.c.kind == kind)
+            .where(among(quarantine_event.c.sample_id, chunk), quarantine_event.c.kind == kind)
             .order_by(quarantine_event.c.id)
         )
         found.update((row.sample_id, _event(row)) for row in rows)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from holdfast.records import AskReason, Query, QueryItem
-from holdfast.store.samples import chunks
+from holdfast.store.many import among, chunks
 from holdfast.store.schema import query, query_item, round_phase
 
 
@@ -93,7 +93,7 @@ def newest_keys(connection: Connection, sample_ids: Sequence[int]) -> dict[int, 
         rows = connection.execute(
             sa.select(query_item.c.sample_id, query.c.key)
             .join(query, query.c.key == query_item.c.query_key)
-            .where(query_item.c.sample_id.in_(chunk))
+            .where(among(query_item.c.sample_id, chunk))
             .order_by(query.c.round, query.c.batch)
         )
         found.update((sample_id, key) for sample_id, key in rows)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from holdfast.errors import LedgerError
 from holdfast.records import Ids
 from holdfast.store.ledger import now
+from holdfast.store.many import among, chunks, insert
 from holdfast.store.schema import sample
 
-T = TypeVar("T")
 Split = Literal["train", "holdout"]
-
-# SQLite takes at most 32,766 values in one statement, PostgreSQL 65,535.
-_CHUNK = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,36 +39,45 @@ def register(connection: Connection, samples: Sequence[NewSample]) -> int:
     if not samples:
         return 0
     stamp = now()
-    # `dataclasses.asdict` copies every value, which takes longer than the insert.
-    rows = [
-        {
-            "uid": new.uid,
-            "num_bytes": new.num_bytes,
-            "width": new.width,
-            "height": new.height,
-            "channels": new.channels,
-            "source": new.source,
-            "group": new.group,
-            "split": new.split,
-            "reason": new.reason,
-            "state": "quarantined" if new.reason else "ok",
-            "created_at": stamp,
-        }
-        for new in samples
-    ]
     before = connection.scalar(sa.select(sa.func.max(sample.c.id))) or 0
-    connection.execute(insert_new(connection, sample), rows)
+    insert(
+        connection,
+        sample,
+        (
+            "uid",
+            "num_bytes",
+            "width",
+            "height",
+            "channels",
+            "source",
+            "group",
+            "split",
+            "reason",
+            "state",
+            "created_at",
+        ),
+        [
+            (
+                new.uid,
+                new.num_bytes,
+                new.width,
+                new.height,
+                new.channels,
+                new.source,
+                new.group,
+                new.split,
+                new.reason,
+                "quarantined" if new.reason else "ok",
+                stamp,
+            )
+            for new in samples
+        ],
+        pass_over=True,
+    )
     after = connection.scalar(
         sa.select(sa.func.count()).select_from(sample).where(sample.c.id > before)
     )
     return int(after or 0)
-
-
-def insert_new(connection: Connection, table: sa.Table) -> sa.Insert:
-    """Return an insert that passes over rows that are there already."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def ids_of(connection: Connection, uids: Sequence[str]) -> dict[str, int]:
@@ -80,7 +85,7 @@ def ids_of(connection: Connection, uids: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for chunk in chunks(uids):
         rows = connection.execute(
-            sa.select(sample.c.uid, sample.c.id).where(sample.c.uid.in_(chunk))
+            sa.select(sample.c.uid, sample.c.id).where(among(sample.c.uid, chunk))
         )
         found.update((uid, sample_id) for uid, sample_id in rows)
     return found
@@ -136,7 +141,7 @@ def usable_uids(connection: Connection, uids: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for chunk in chunks(uids):
         rows = connection.execute(
-            sa.select(sample.c.uid).where(sample.c.uid.in_(chunk), sample.c.state == "ok")
+            sa.select(sample.c.uid).where(among(sample.c.uid, chunk), sample.c.state == "ok")
         )
         found |= set(rows.scalars())
     return found
@@ -173,12 +178,6 @@ def _column(
 ) -> dict[int, object]:
     found: dict[int, object] = {}
     for chunk in chunks(sample_ids_n.tolist()):
-        rows = connection.execute(sa.select(sample.c.id, column).where(sample.c.id.in_(chunk)))
+        rows = connection.execute(sa.select(sample.c.id, column).where(among(sample.c.id, chunk)))
         found.update((sample_id, value) for sample_id, value in rows)
     return found
-
-
-def chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
-    """Cut values into parts that one statement takes."""
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
