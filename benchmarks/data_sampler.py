@@ -8,24 +8,33 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import lance
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 import torch
+from PIL import Image
 
 from holdfast.data.augment import change
 from holdfast.data.augment_settings import AugmentationConfig
+from holdfast.data.stream import StoredImages
 from holdfast.data.streaming_sampler import StreamingSampler
 from holdfast.learning.memory_sampling import MemorySampler
 from holdfast.learning.sampling import BatchSampler
+from holdfast.store.images import ImageStore
+from holdfast.store.uid_table import UidTable
 
 BATCH = 256
 SIDE = 64
-_TIMES, _TIMES_OF_SLOW = 2000, 100
+_TIMES, _TIMES_OF_SLOW = 2000, 200
 # Exemplars of a buffer that a stream changes, of a tenth of the samples.
 _CHANGED = 8
+# Images that differ among those of the store.
+_DISTINCT = 1000
 _MEBI = 1 << 20
 
 Row = dict[str, Any]
@@ -134,24 +143,41 @@ def _memory(samples: int, rng: np.random.Generator) -> list[Row]:
 
 
 def _batches(samples: int, weights: np.ndarray, rng: np.random.Generator) -> list[Row]:
-    """Measure whole batches: drawn, gathered from a file and augmented."""
+    """Measure whole batches: drawn, read from the store, decoded and augmented."""
     generator = torch.Generator().manual_seed(0)
-    config = AugmentationConfig(policy="slight")
+    config = AugmentationConfig(policy="geometric")
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
-        # A hole in the file reads as zeros: as many bytes are moved, none has to be written.
-        shape = (samples, 3, SIDE, SIDE)
-        images = np.memmap(Path(folder) / "images", np.uint8, "w+", shape=shape)
+        images = _stored(Path(folder) / "samples.lance", samples, rng)
         sampler = StreamingSampler(weights)
 
         def batch() -> None:
-            drawn = np.sort(sampler.draw(BATCH, rng))
+            drawn = sampler.draw(BATCH, rng)
             pixels = torch.from_numpy(images[drawn]).float() / 255
             change(pixels, config, generator, None)
             sampler.change(drawn, rng.random(BATCH))
 
         batch()
-        operation = f"draw, gather and augment at {SIDE}x{SIDE}"
+        operation = f"draw, read, decode and augment at {SIDE}x{SIDE}"
         return [_timed(operation, "holdfast", samples, BATCH, _TIMES_OF_SLOW, batch)]
+
+
+def _stored(path: Path, samples: int, rng: np.random.Generator) -> StoredImages:
+    """Fill a store with JPEG images; few of them differ, but each has a place of its own."""
+    payloads = []
+    for coarse in rng.integers(0, 256, (_DISTINCT, SIDE // 8, SIDE // 8, 3), dtype=np.uint8):
+        file = BytesIO()
+        Image.fromarray(coarse).resize((SIDE, SIDE)).save(file, "JPEG")
+        payloads.append(file.getvalue())
+    schema = UidTable(path, "bytes").schema(pa.large_binary())
+    uids = [f"{number:064x}" for number in range(samples)]
+
+    def parts() -> Iterator[pa.RecordBatch]:
+        for start in range(0, samples, _DISTINCT):
+            part = uids[start : start + _DISTINCT]
+            yield pa.record_batch([part, payloads[: len(part)]], schema=schema)
+
+    lance.write_dataset(parts(), str(path), schema=schema)
+    return StoredImages(ImageStore(path), uids, SIDE, 3)
 
 
 def _timed(

@@ -7,8 +7,9 @@ what differs between two in a pass over what changed, and its digest and counts 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import sqlalchemy as sa
@@ -87,12 +88,12 @@ def held(connection: Connection, moment: int, split: Split | None = None) -> Lab
         statement = statement.join(sample, sample.c.id == span.sample_id).where(
             sample.c.split == split
         )
-    return as_table(connection.execute(statement).all())
+    return as_table(connection.execute(statement).tuples())
 
 
-def as_table(rows: Sequence[sa.Row[tuple[int, int, bool]]]) -> LabelTable:
+def as_table(rows: Iterable[tuple[int, int, bool]]) -> LabelTable:
     """Return rows of (sample id, class id, verified) as columns, ordered by sample id."""
-    unordered = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3)
+    unordered = np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, 3)
     columns = unordered[np.argsort(unordered[:, 0], kind="stable")]
     return LabelTable(columns[:, 0], columns[:, 1], columns[:, 2].astype(bool))
 

@@ -79,7 +79,7 @@ def resolve(connection: Connection, scope: Scope, split: Split | None = None) ->
         statement = statement.join(sample, sample.c.id == said.c.sample_id).where(
             sample.c.split == split
         )
-    return held_labels.as_table(connection.execute(statement).all())
+    return held_labels.as_table(connection.execute(statement).tuples())
 
 
 def verified_at(connection: Connection, sample_ids_n: Ids) -> dict[int, str]:
