@@ -25,7 +25,7 @@ from holdfast.errors import ConfigError, HoldfastError
 
 # Part -> how many samples it takes where nobody says.
 PARTS: Mapping[str, int] = {
-    "ingest": 10_000,
+    "ingest": 40_000,
     "reads": 20_000,
     "augment": 512,
     "sampler": 1_000_000,

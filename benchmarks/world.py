@@ -116,8 +116,8 @@ def build(
     rng = generator(seed, "world", "build")
     kept = _distinct(source.train_images_n)
     if imbalance is not None:
-        kept = _long_tail(source.train_labels_n, kept, imbalance, num_classes, rng)
-    source = _take(source, kept)
+        kept = long_tailed(source.train_labels_n, kept, imbalance, num_classes, rng)
+    source = take(source, kept)
     labels = source.train_labels_n
 
     class_order = rng.permutation(num_classes)
@@ -157,16 +157,16 @@ def to_nchw(images_n: Images) -> Images:
     return np.ascontiguousarray(images_n.transpose(0, 3, 1, 2))
 
 
-def _distinct(images_n: Images) -> Ids:
-    """Positions of the first of each set of identical images, in order."""
-    flat = np.ascontiguousarray(images_n).reshape(len(images_n), -1)
-    rows = flat.view([("", flat.dtype, flat.shape[1])]).ravel()
-    return np.sort(np.unique(rows, return_index=True)[1])
-
-
-def _long_tail(
+def long_tailed(
     labels_n: Ids, kept: Ids, imbalance: float, num_classes: int, rng: np.random.Generator
 ) -> Ids:
+    """Return those of the kept samples that make class sizes fall off exponentially.
+
+    Raises
+    ------
+    ConfigError
+        If `imbalance`, the largest class over the rarest, is below 1.
+    """
     if imbalance < 1:
         raise ConfigError(f"--imbalance should be at least 1, not {imbalance}")
     ranks = rng.permutation(num_classes)
@@ -178,7 +178,8 @@ def _long_tail(
     return np.sort(np.concatenate(chosen))
 
 
-def _take(source: Source, kept: Ids) -> Source:
+def take(source: Source, kept: Ids) -> Source:
+    """Return a set with some of its training samples."""
     return Source(
         train_images_n=source.train_images_n[kept],
         train_labels_n=source.train_labels_n[kept],
@@ -189,6 +190,13 @@ def _take(source: Source, kept: Ids) -> Source:
         votes_na=None if source.votes_na is None else source.votes_na[kept],
         groups_n=None if source.groups_n is None else source.groups_n[kept],
     )
+
+
+def _distinct(images_n: Images) -> Ids:
+    """Positions of the first of each set of identical images, in order."""
+    flat = np.ascontiguousarray(images_n).reshape(len(images_n), -1)
+    rows = flat.view([("", flat.dtype, flat.shape[1])]).ravel()
+    return np.sort(np.unique(rows, return_index=True)[1])
 
 
 def _given_labels(source: Source, start: Ids, label_noise: float, rng: np.random.Generator) -> Ids:
