@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,9 +18,11 @@ from holdfast.store.schema import sample
 Split = Literal["train", "holdout"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewSample:
-    """A file to register; a `reason` says why it cannot be used, and quarantines it."""
+class NewSample(NamedTuple):
+    """A file to register; a `reason` says why it cannot be used, and quarantines it.
+
+    Its fields are columns of the table.
+    """
 
     uid: str
     num_bytes: int
@@ -40,40 +41,9 @@ def register(connection: Connection, samples: Sequence[NewSample]) -> int:
         return 0
     stamp = now()
     before = connection.scalar(sa.select(sa.func.max(sample.c.id))) or 0
-    insert(
-        connection,
-        sample,
-        (
-            "uid",
-            "num_bytes",
-            "width",
-            "height",
-            "channels",
-            "source",
-            "group",
-            "split",
-            "reason",
-            "state",
-            "created_at",
-        ),
-        [
-            (
-                new.uid,
-                new.num_bytes,
-                new.width,
-                new.height,
-                new.channels,
-                new.source,
-                new.group,
-                new.split,
-                new.reason,
-                "quarantined" if new.reason else "ok",
-                stamp,
-            )
-            for new in samples
-        ],
-        pass_over=True,
-    )
+    columns = (*NewSample._fields, "state", "created_at")
+    rows = [(*new, "quarantined" if new.reason else "ok", stamp) for new in samples]
+    insert(connection, sample, columns, rows, pass_over=True)
     after = connection.scalar(
         sa.select(sa.func.count()).select_from(sample).where(sample.c.id > before)
     )
