@@ -77,11 +77,7 @@ def _show(project: Project, _options: Namespace, name: str) -> Result:
         stored = version_names.find(connection, name)
         one = version_names.shown(connection, stored)
         names = labels.class_names(connection)
-        moment = stored.version.moment or 0
-        counts = {
-            split: held_labels.class_counts(connection, moment, split)
-            for split in ("train", "holdout")
-        }
+        counts = held_labels.class_counts(connection, stored.version.moment or 0)
     known = sorted({class_id for of_split in counts.values() for class_id in of_split})
     classes = {
         names[class_id]: {split: of_split.get(class_id, 0) for split, of_split in counts.items()}

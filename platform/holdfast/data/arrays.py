@@ -55,7 +55,9 @@ def encode_png(image: Images) -> bytes:
     True
     """
     rows = image.reshape(image.shape[0], -1)
-    raw = np.pad(rows, ((0, 0), (1, 0))).tobytes()  # each row begins with its filter: none
+    filtered = np.zeros((rows.shape[0], rows.shape[1] + 1), np.uint8)
+    filtered[:, 1:] = rows  # each row begins with its filter: none
+    raw = filtered.tobytes()
     blocks = [raw[start : start + _BLOCK] for start in range(0, len(raw), _BLOCK)]
     packed = b"".join(
         struct.pack("<BHH", number == len(blocks), len(block), len(block) ^ 0xFFFF) + block

@@ -26,8 +26,9 @@ from holdfast.store.images import ImageStore
 from holdfast.store.ledger import Ledger
 from holdfast.store.locations import is_url
 
-# Contents recorded in one transaction: about half a second in which nobody else writes.
-PIECE = 4096
+# Contents recorded in one transaction: a second at most in which nobody else writes. Fewer at a
+# time would write the pages of random keys anew more often.
+PIECE = 16384
 # Objects that come and stay between two searches for cycles.
 _ALLOCATIONS = 100_000
 

@@ -14,7 +14,7 @@ from holdfast.data.report import SetAside
 from holdfast.data.splits import HOLDOUT, TRAIN, UNDECIDED, DataConfig, choose_holdout
 from holdfast.errors import IngestError
 from holdfast.records import Finding, Ids, LabelEvent
-from holdfast.store import intake, labels, rounds, samples
+from holdfast.store import held_labels, intake, labels, rounds, samples
 from holdfast.store.samples import NewSample
 
 _SIDES = {"": UNDECIDED, "train": TRAIN, "holdout": HOLDOUT}
@@ -119,13 +119,9 @@ class Registration:
         """Return labels per class in training and in the holdout."""
         shown = self._counted if self._dry else labels.last_event(connection)
         if self._counted < 0 or shown != self._counted:
-            everything = labels.open_scope(connection)
-            train_k, holdout_k = (
-                np.bincount(labels.resolve(connection, everything, side).class_ids_n)
-                for side in ("train", "holdout")
-            )
-            self._counts = (train_k, holdout_k)
-            self._counted = everything.watermark
+            counts = held_labels.class_counts(connection, held_labels.newest(connection).id)
+            self._counts = (_per_class(counts["train"]), _per_class(counts["holdout"]))
+            self._counted = labels.last_event(connection)
         return self._counts
 
     def _add_counts(
@@ -142,6 +138,12 @@ class Registration:
             more = np.bincount(np.array(ids, dtype=np.int64), minlength=len(before))
             counted.append(more + np.pad(before, (0, len(more) - len(before))))
         self._counts = (counted[0], counted[1])
+
+
+def _per_class(counts: Mapping[int, int]) -> Ids:
+    found = np.zeros(max(counts, default=-1) + 1, dtype=np.int64)
+    found[list(counts)] = list(counts.values())
+    return found
 
 
 def check_sides(connection: Connection, contents: Mapping[str, Content]) -> None:

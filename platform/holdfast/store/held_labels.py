@@ -175,16 +175,19 @@ def hold_still(connection: Connection) -> None:
         connection.execute(sa.text("LOCK TABLE label_event IN EXCLUSIVE MODE"))
 
 
-def class_counts(connection: Connection, moment: int, split: Split) -> dict[int, int]:
-    """Return how many samples of one split held each label. Cost: one pass over the spans."""
+def class_counts(connection: Connection, moment: int) -> dict[Split, dict[int, int]]:
+    """Return how many samples of each split held each label. Cost: one pass over the spans."""
     rows = connection.execute(
-        sa.select(label_span.c.class_id, sa.func.count())
+        sa.select(sample.c.split, label_span.c.class_id, sa.func.count())
         .join(sample, sample.c.id == label_span.c.sample_id)
-        .where(holding(moment), sample.c.split == split)
-        .group_by(label_span.c.class_id)
+        .where(holding(moment))
+        .group_by(sample.c.split, label_span.c.class_id)
         .order_by(label_span.c.class_id)
     )
-    return dict(rows.tuples().all())
+    found: dict[Split, dict[int, int]] = {"train": {}, "holdout": {}}
+    for split, class_id, number in rows.tuples():
+        found[split][class_id] = number
+    return found
 
 
 def _old(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[int, int, str]]:

@@ -123,7 +123,16 @@ def _engine(url: str) -> Engine:
     def _configure(connection, _record) -> None:  # type: ignore[no-untyped-def]
         # The driver's own transactions begin too late; `write` begins them.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            # Uids are random, so of a million samples each piece of an ingest touches most
+            # pages of their index: 64 MiB of them in memory and in the log between two
+            # checkpoints take a third off the time of the inserts.
+            "cache_size=-65536",
+            "wal_autocheckpoint=16384",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
