@@ -7,6 +7,7 @@ Shape suffixes: n images of a batch, b images of a piece of it, c channels, h ro
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from torch.nn import functional
 
 from holdfast.data.augment_settings import GeometricConfig
 from holdfast.data.augment_steps import Step, uniform
+
+# A step that also takes the rows as numbers.
+Move = Callable[[Tensor, slice | Tensor], Tensor]
 
 # A scale below this would ask for an image that is all border.
 _LEAST_SCALE = 0.05
@@ -83,7 +87,7 @@ def placed(
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
 
 
-def moves(matrices_n23: Tensor, height: int, width: int, device: torch.device) -> Step:
+def moves(matrices_n23: Tensor, height: int, width: int, device: torch.device) -> Move:
     """Return the step that reads each image, bilinearly, at the places its matrix says.
 
     Time O(N C H W). Every pixel is computed alone: threads and the size of a piece make no
@@ -102,7 +106,7 @@ def moves(matrices_n23: Tensor, height: int, width: int, device: torch.device) -
     by_column_nw2 = _outer(across, turns[..., 0].to(device)) + shifts.to(device)[:, None]
     by_row_nh2 = _outer(down, turns[..., 1].to(device))
 
-    def step(images_bchw: Tensor, rows: slice) -> Tensor:
+    def step(images_bchw: Tensor, rows: slice | Tensor) -> Tensor:
         columns, lines = by_column_nw2[rows], by_row_nh2[rows]
         grid_bhw2 = torch.empty((len(columns), height, width, 2), device=device)
         torch.add(columns[:, None], lines[:, :, None], out=grid_bhw2)

@@ -31,6 +31,7 @@ OPERATIONS = (
     "stretch",
     "equalize",
 )
+_MOVES = slice(1, 6)
 MOST = 30.0  # magnitude of the strongest
 _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 _LEVELS = 256
@@ -79,12 +80,16 @@ def randaugment(
         shear_right=by_name["shear_right"] * 0.3,
         shear_down=by_name["shear_down"] * 0.3,
     )
-    # Most images move: those that do not are read at their own places.
     move = moves(matrices, height, width, device)
+    moving = chosen[:, _MOVES].any(dim=1)
     factors = (1 + 0.9 * signed[:, 6:10]).clamp(min=0)
 
     def step(images_bchw: Tensor, rows: slice) -> Tensor:
-        images_bchw = move(images_bchw, rows)
+        images_bchw = images_bchw.clone()
+        where = moving[rows].nonzero()[:, 0]
+        if len(where):
+            at = where.to(images_bchw.device)
+            images_bchw[at] = move(images_bchw[at], (where + rows.start).to(images_bchw.device))
         for operation in range(6, len(OPERATIONS)):
             where = chosen[rows, operation].nonzero()[:, 0]
             if len(where):
