@@ -74,6 +74,7 @@ def _text(report: IngestReport) -> str:
                 "known": f"{report.num_known:,} already in the ledger",
                 "duplicates": f"{report.num_duplicates:,} with the bytes of another file",
                 "labels": f"{report.num_labeled:,} added",
+                **_answers(report.num_answers),
                 "classes": _classes(report.classes_added),
                 "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
                 "quarantine": count(len(report.quarantined), "file"),
@@ -99,6 +100,7 @@ def _text_of_import(report: ImportReport) -> str:
                 "not fetched": count(len(report.unfetched), "image"),
                 "quarantine": count(len(report.quarantined), "image"),
                 "labels": f"{report.num_labeled:,} added",
+                **_answers(report.num_answers, report.num_withdrawn),
                 "unlabeled": f"{count(report.num_unlabeled, 'task')}, for the pool",
                 "classes": _classes(report.classes_added),
                 "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
@@ -113,6 +115,14 @@ def _text_of_import(report: ImportReport) -> str:
         *_set_aside("without a class, not used", report.answers_set_aside, "answer"),
     ]
     return "\n".join(lines)
+
+
+def _answers(num_added: int, num_withdrawn: int = 0) -> dict[str, str]:
+    """Say how many answers of people came along, where any did."""
+    if not num_added + num_withdrawn:
+        return {}
+    gone = f", {num_withdrawn:,} withdrawn" if num_withdrawn else ""
+    return {"answers": f"{num_added:,} added{gone}; `holdfast annotators` compares them"}
 
 
 def _classes(added: Sequence[str]) -> str:

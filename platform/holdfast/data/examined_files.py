@@ -180,10 +180,7 @@ class ExaminedFiles:
                     group=group,
                     split=split,
                     annotator=annotator,
-                    statements=tuple(
-                        Statement(label=one, annotator=who, key=key)
-                        for one, who, key in json.loads(statements or "[]")
-                    ),
+                    statements=tuple(map(Statement.unpacked, json.loads(statements or "[]"))),
                 )
             )
         return found
@@ -277,7 +274,7 @@ def row(position: int, offered: OfferedImage, uid: str, num_bytes: int, found: I
 
 
 def _offer(position: int, offered: OfferedImage) -> _Row:
-    statements = [[one.label, one.annotator, one.key] for one in offered.statements]
+    statements = [one.packed for one in offered.statements]
     split: Split = offered.split
     return (
         position,

@@ -1,4 +1,4 @@
-"""Offered images -> samples and given labels: bytes first, then the ledger, piece by piece."""
+"""Offered images -> samples and labels: bytes first, then the ledger, piece by piece."""
 
 from __future__ import annotations
 
@@ -232,6 +232,7 @@ def _record(
         num_known=num_contents - num_added - len(quarantined),
         num_duplicates=num_offered - num_contents,
         num_labeled=sum(one.num_labeled for one in recorded),
+        num_answers=sum(one.num_answers for one in recorded),
         num_holdout=sum(one.num_holdout for one in recorded),
         classes_added=tuple(dict.fromkeys(n for one in recorded for n in one.classes_added)),
         quarantined=quarantined,

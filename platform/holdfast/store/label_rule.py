@@ -9,8 +9,6 @@ import sqlalchemy as sa
 
 from holdfast.store.schema import label_event, sample
 
-VERIFIED = ("annotation", "consensus")
-
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -32,6 +30,16 @@ class Scope:
     moment: int | None = None
 
 
+def confirming(event: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return the condition of events by which people confirm a label.
+
+    A consensus does, and an annotation that a round asked for. One that came with the data is
+    a person's word, but nobody has looked at it since: it is the label as it was given.
+    """
+    asked_for = (event.c.kind == "annotation") & event.c.round.is_not(None)
+    return sa.or_(event.c.kind == "consensus", asked_for)
+
+
 def written(ids: Sequence[int]) -> sa.BindParameter[int]:
     """Return ids for an `in_`, written into the statement: a placeholder each costs far more."""
     kind = sa.Integer()
@@ -41,9 +49,10 @@ def written(ids: Sequence[int]) -> sa.BindParameter[int]:
 def winners(scope: Scope, sample_ids: Sequence[int] | None = None) -> sa.Subquery:
     """Return one row per sample with a label: `sample_id`, `event`, `class_id`, `verified`.
 
-    Consensus counts before annotation, annotation before given; within a kind the
-    newest counts. `withdrawn` takes away everything said before it. A sample in quarantine
-    has no label.
+    Consensus counts before the annotations that a round asked for, these before what came
+    with the data, named people's annotations and given labels alike; among equals the newest
+    counts. `withdrawn` takes away everything said before it. A sample in quarantine has no
+    label.
 
     Parameters
     ----------
@@ -67,13 +76,13 @@ def winners(scope: Scope, sample_ids: Sequence[int] | None = None) -> sa.Subquer
     live = live_events.add_columns(
         sa.func.max(withdrawn).over(partition_by=event.c.sample_id).label("gone")
     ).cte("live")
-    rank = sa.case({"consensus": 3, "annotation": 2, "given": 1}, value=live.c.kind)
+    rank = sa.case((live.c.kind == "consensus", 3), (confirming(live), 2), else_=1)
     ranked = (
         sa.select(
             live.c.sample_id,
             live.c.id.label("event"),
             live.c.class_id,
-            live.c.kind.in_(VERIFIED).label("verified"),
+            confirming(live).label("verified"),
             sa.func.row_number()
             .over(partition_by=live.c.sample_id, order_by=(rank.desc(), live.c.id.desc()))
             .label("place"),
