@@ -101,7 +101,7 @@ def _class_names(dataset: Any) -> Sequence[str] | None:
 def _labels(dataset: Any) -> Sequence[Any] | None:
     """Return the label of each item as the data set keeps them; None where it does not tell."""
     for column in ("targets", "labels"):
-        labels = getattr(dataset, column, None)
+        labels: Any = getattr(dataset, column, ())
         if hasattr(labels, "__len__") and len(labels) == len(dataset):
             return list(labels)
     inner, rows = getattr(dataset, "dataset", None), getattr(dataset, "indices", None)
