@@ -39,8 +39,9 @@ class LabelEvent:
     sample_id : int
         The sample's row in the ledger.
     kind : str
-        Who speaks: the record as it came (`given`), one annotator (`annotation`),
-        the annotators together (`consensus`); `withdrawn` takes the label away.
+        Who speaks: the record as it came (`given`), one annotator (`annotation`; without a
+        round it came with the data), the annotators together (`consensus`); `withdrawn` takes
+        the label away.
     class_id : int or None
         None only for `withdrawn`.
     source_key : str
@@ -154,6 +155,8 @@ class RecordedAnswer:
 
     Attributes
     ----------
+    query_key : str or None
+        None where nobody asked: it came with the data.
     class_id : int or None
         None where the answer names no class, cannot count or was taken back.
     withdrawn : bool
@@ -163,7 +166,7 @@ class RecordedAnswer:
     """
 
     answer: Answer
-    query_key: str
+    query_key: str | None
     oracle: str
     class_id: int | None
     withdrawn: bool = False

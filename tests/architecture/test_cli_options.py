@@ -7,7 +7,7 @@ from holdfast.cli.parser import build_parser
 COMMON = ["--config", "--debug", "--help", "--json"]
 PROMISED = {
     "init": ["DIR"],
-    "ingest": ["PATH", "--project", "--dry-run", "--reference"],
+    "ingest": ["PATH", "--with", "--project", "--dry-run", "--reference"],
     "audit": ["--top", "--kind", "--csv"],
     "augment": ["--policy", "--out", "--top"],
     "query": ["--top"],

@@ -75,7 +75,7 @@ def test_question_settled_elsewhere_is_withdrawn(asked: Project) -> None:
         sample_id=gone, kind="annotation", class_id=0, annotator="elsewhere", source_key="e"
     )
     with asked.ledger.write() as connection:
-        labels.append(connection, [event], None)
+        labels.append(connection, [event], 1)
         (row,) = [q for q in questions.standing(connection) if q.sample_id == gone]
     assert wait(asked) == (0, 5)
     with asked.ledger.read() as connection:

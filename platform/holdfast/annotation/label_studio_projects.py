@@ -24,6 +24,8 @@ from holdfast.records import Answer
 _FIELDS = (*TASK_FIELDS, *ANNOTATION_FIELDS, "draft_exists", "total_predictions")
 # Where Label Studio keeps an image that was uploaded before there was an interface.
 _UNDEFINED = "$undefined$"
+# Between the name of a task and the number of an answer to it.
+ANSWER = "&annotation="
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,13 +179,22 @@ def read_task(project: ForeignProject, task: Task) -> ForeignTask:
 
 def _statements(name: str, answers: Sequence[Answer]) -> tuple[Statement, ...]:
     """Return answers that name a class, each with a key that holds its own time."""
-    keys = [f"{name}&annotation={one.external_id}@{one.updated_at}" for one in answers]
+    keys = [f"{name}{ANSWER}{one.external_id}@{one.updated_at}" for one in answers]
     # INVARIANT: of several people's labels the one recorded last holds. So whenever one of
     # them changes, all are new statements, to be recorded again in the right order.
     together = hashlib.blake2b(json.dumps(keys).encode(), digest_size=4).hexdigest()
     ending = f"/{together}" if len(keys) > 1 else ""
     return tuple(
-        Statement(label=(one.label or "").strip(), annotator=one.annotator, key=f"{key}{ending}")
+        Statement(
+            label=(one.label or "").strip(),
+            annotator=one.annotator,
+            key=f"{key}{ending}",
+            answer_id=f"{name}{ANSWER}{one.external_id}",
+            updated_at=one.updated_at,
+            comment=one.comment,
+            seconds=one.seconds,
+            answered_at=one.answered_at,
+        )
         for one, key in zip(answers, keys, strict=True)
     )
 

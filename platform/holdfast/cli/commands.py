@@ -70,7 +70,7 @@ COMMANDS: dict[str, Command] = {
         (Argument("folder", {"metavar": "DIR", "help": "the project's folder"}),),
     ),
     "ingest": Command(
-        "take in images: folders, manifests, archives, tables or URLs",
+        "take in images: folders, manifests, archives, tables, URLs or data sets",
         "holdfast.cli.ingest:ingest",
         (
             Argument(
@@ -80,7 +80,19 @@ COMMANDS: dict[str, Command] = {
                     "help": "a folder of class-named folders or of unlabeled images; a .csv, "
                     ".jsonl or .parquet file with the columns path,label[,group,split,annotator]; "
                     "a .parquet, .npz, IDX or .tar file that holds images, or a folder of such; "
-                    "the URL of one of these; `label-studio` takes in a project that exists there",
+                    "the URL of one of these; a data set of a Python library as module:name, as in "
+                    "torchvision.datasets:CIFAR10; `label-studio` takes in a project that exists "
+                    "there",
+                },
+            ),
+            Argument(
+                "--with",
+                {
+                    "metavar": "NAME=VALUE",
+                    "dest": "arguments",
+                    "action": "append",
+                    "help": "with a data set: an argument it is made with, as in root=data or "
+                    "train=true; give one --with for each",
                 },
             ),
             Argument(

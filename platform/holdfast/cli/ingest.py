@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,12 @@ from holdfast.cli.output import Result, count, facts
 from holdfast.cli.screen import Screen
 from holdfast.data import ingest as intake
 from holdfast.data.examine import Keeping
+from holdfast.data.named_dataset import (
+    is_dataset_name,
+    open_dataset,
+    read_arguments,
+    record_name,
+)
 from holdfast.data.report import IngestReport, SetAside
 from holdfast.errors import ConfigError
 from holdfast.project import Project
@@ -28,6 +36,8 @@ _SHOWN = 10
 def ingest(options: Namespace) -> Result:
     """Take in what a path or a project offers, and say what became of every file."""
     if options.path == LABEL_STUDIO:
+        if options.arguments:
+            raise ConfigError(f"--with has no effect with {LABEL_STUDIO}; leave it out")
         if options.dry_run or options.reference:
             raise ConfigError(
                 f"--dry-run and --reference have no effect with {LABEL_STUDIO}; leave them out"
@@ -38,6 +48,13 @@ def ingest(options: Namespace) -> Result:
             f"--project {options.project} has no effect with {options.path}; it goes with "
             f"`holdfast ingest {LABEL_STUDIO}`"
         )
+    if is_dataset_name(options.path) and not Path(options.path).exists():
+        return _ingest_dataset(options)
+    if options.arguments:
+        raise ConfigError(
+            f"--with {options.arguments[0]} has no effect with {options.path}; it goes with a data "
+            "set, as in: holdfast ingest torchvision.datasets:CIFAR10 --with root=data"
+        )
     if options.dry_run and options.reference:
         raise ConfigError("--dry-run keeps nothing, so --reference has no effect; leave one out")
     keeping: Keeping = "reference" if options.reference else "copy"
@@ -45,6 +62,29 @@ def ingest(options: Namespace) -> Result:
         keeping = "nothing"
     with Project.open(options.config) as project, Screen() as screen:
         report = intake.ingest(project, options.path, keeping=keeping, progress=screen.show)
+    return Result(data=dataclasses.asdict(report), text=_text(report))
+
+
+def _ingest_dataset(options: Namespace) -> Result:
+    if options.reference:
+        raise ConfigError(
+            f"--reference has no effect with {options.path}: the images of a data set have no "
+            "files of their own; leave it out"
+        )
+    arguments = read_arguments(options.arguments or ())
+    # Libraries write that files are there already, or how far a download is.
+    with (
+        Project.open(options.config) as project,
+        redirect_stdout(sys.stderr),
+        Screen() as screen,
+    ):
+        report = intake.ingest_dataset(
+            project,
+            open_dataset(options.path, arguments),
+            name=record_name(options.path, arguments),
+            keeping="nothing" if options.dry_run else "copy",
+            progress=screen.show,
+        )
     return Result(data=dataclasses.asdict(report), text=_text(report))
 
 
@@ -74,6 +114,7 @@ def _text(report: IngestReport) -> str:
                 "known": f"{report.num_known:,} already in the ledger",
                 "duplicates": f"{report.num_duplicates:,} with the bytes of another file",
                 "labels": f"{report.num_labeled:,} added",
+                **_answers(report.num_answers),
                 "classes": _classes(report.classes_added),
                 "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
                 "quarantine": count(len(report.quarantined), "file"),
@@ -99,6 +140,7 @@ def _text_of_import(report: ImportReport) -> str:
                 "not fetched": count(len(report.unfetched), "image"),
                 "quarantine": count(len(report.quarantined), "image"),
                 "labels": f"{report.num_labeled:,} added",
+                **_answers(report.num_answers, report.num_withdrawn),
                 "unlabeled": f"{count(report.num_unlabeled, 'task')}, for the pool",
                 "classes": _classes(report.classes_added),
                 "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
@@ -113,6 +155,14 @@ def _text_of_import(report: ImportReport) -> str:
         *_set_aside("without a class, not used", report.answers_set_aside, "answer"),
     ]
     return "\n".join(lines)
+
+
+def _answers(num_added: int, num_withdrawn: int = 0) -> dict[str, str]:
+    """Say how many answers of people came along, where any did."""
+    if not num_added + num_withdrawn:
+        return {}
+    gone = f", {num_withdrawn:,} withdrawn" if num_withdrawn else ""
+    return {"answers": f"{num_added:,} added{gone}; `holdfast annotators` compares them"}
 
 
 def _classes(added: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Images in arrays -> offered images: NumPy archives, IDX files, data sets of other libraries."""
+"""Images in arrays -> offered images: NumPy archives, IDX files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,6 @@ _PNG_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _BLOCK = 65535
 # Bytes of an array read at a time.
 _PIECE = 4 * 2**20
-
-
-class MapStyle(Protocol):
-    """What torchvision, Avalanche and others call a data set: its items are (image, label, ...)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int, /) -> Any: ...
 
 
 def encode_png(image: Images) -> bytes:
@@ -133,7 +125,7 @@ def open_npz(path: Path) -> Source:
                         stamp=stamp,
                     )
 
-    return _source(str(path), [text for _, _, texts in offers for text in texts], images)
+    return source_of(str(path), [text for _, _, texts in offers for text in texts], images)
 
 
 def open_idx(path: Path) -> Source:
@@ -171,56 +163,13 @@ def open_idx(path: Path) -> Source:
                     name=f"{path}#{row}", payload=encode_png(image), label=texts[row], stamp=stamp
                 )
 
-    return _source(str(path), texts, images)
+    return source_of(str(path), texts, images)
 
 
-def from_dataset(dataset: MapStyle, *, name: str, classes: Sequence[str] | None = None) -> Source:
-    """Offer the items of a map-style data set, as torchvision's and Avalanche's.
-
-    Parameters
-    ----------
-    dataset : sequence of (image, label, ...)
-        An image is a Pillow image, an ndarray of uint8 as in `open_npz`, or a tensor of
-        uint8, or of floats in [0, 1], of shape (C, H, W).
-    name : str
-        Where it comes from, for people.
-    classes : sequence of str, optional
-        Names of the labels; else those of `dataset.classes`, else their numbers.
-
-    Raises
-    ------
-    IngestError
-        If it is empty, or an item is no pair of an image and a label.
-    """
-    if not len(dataset):
-        raise IngestError(f"{name} is empty; give a data set with images")
-    known = classes if classes is not None else getattr(dataset, "classes", None)
-
-    def images() -> Iterator[OfferedImage]:
-        for row in range(len(dataset)):
-            item = dataset[row]
-            if not isinstance(item, tuple | list) or len(item) < 2:
-                raise IngestError(
-                    f"{name}#{row} is {type(item).__name__} but must be (image, label); wrap the "
-                    "data set in one that gives both"
-                )
-            where = f"{name}#{row}"
-            pixels = _pixels(item[0], where)
-            yield OfferedImage(
-                name=where, payload=encode_png(pixels), label=_name_of(item[1], known, where)
-            )
-
-    targets = getattr(dataset, "targets", None)
-    said = (item[1] for item in map(dataset.__getitem__, range(len(dataset))))
-    numbers = dict.fromkeys(
-        np.asarray(one).item() for one in (said if targets is None else targets)
-    )
-    return _source(name, [_name_of(one, known, name) for one in numbers], images, len(dataset))
-
-
-def _source(
+def source_of(
     name: str, labels: Sequence[str | None], images: Any, num_images: int | None = None
 ) -> Source:
+    """Return a source with its classes in order: of numbers the smallest first."""
     found = list(dict.fromkeys(label for label in labels if label))
     if all(label.isdecimal() for label in found):
         found.sort(key=int)
@@ -232,23 +181,7 @@ def _source(
     )
 
 
-def _pixels(image: Any, where: str) -> Images:
-    """Return the pixels of one item as (H, W) or (H, W, C)."""
-    pixels = np.asarray(image.convert("RGB") if getattr(image, "mode", "RGB") == "P" else image)
-    if pixels.dtype.kind == "f" and pixels.size and 0 <= pixels.min() <= pixels.max() <= 1:
-        pixels = np.rint(pixels * 255).astype(np.uint8)
-    if pixels.dtype == np.bool_:
-        pixels = pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
-        raise IngestError(
-            f"{where} is {pixels.dtype} of shape {pixels.shape} but must be uint8, or floats in "
-            "[0, 1], of shape (H, W), (H, W, C) or (C, H, W); leave out what normalizes images"
-        )
-    one: Images = _channels_last(pixels[None], where)[0]
-    return one
-
-
-def _channels_last(images: Images, where: str) -> Images:
+def channels_last(images: Images, where: str) -> Images:
     """Return (N, H, W) or (N, H, W, C) of images that may have their channels first."""
     if images.ndim == 4 and images.shape[-1] not in _PNG_TYPES and images.shape[1] in _PNG_TYPES:
         images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
@@ -270,7 +203,7 @@ def _read_images(stream: IO[bytes], shape: Sequence[int], where: str) -> Iterato
         if len(content) < count * size:
             raise IngestError(f"{where} ends within image {start}; copy or export it again")
         rows = np.frombuffer(content, np.uint8).reshape(count, *shape[1:])
-        yield from _channels_last(rows, where)
+        yield from channels_last(rows, where)
 
 
 def _npy_header(stream: IO[bytes], where: str) -> tuple[int, ...]:
@@ -324,7 +257,7 @@ def _texts(
     labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     _require_length(labels, num_images, f"{where} labels")
     values, inverse = np.unique(labels, return_inverse=True)
-    texts = [_name_of(value, names, where) for value in values]
+    texts = [name_of(value, names, where) for value in values]
     return [texts[place] for place in inverse.tolist()]
 
 
@@ -335,8 +268,9 @@ def _require_length(column: NDArray[Any], num_images: int, what: str) -> None:
         )
 
 
-def _name_of(label: Any, names: Any, where: str) -> str | None:
-    value = np.asarray(label).item()
+def name_of(label: Any, names: Any, where: str) -> str | None:
+    """Return the class that a label names, itself or by its number; None for an empty one."""
+    value = np.asarray(label).item() if np.asarray(label).size == 1 else label
     if isinstance(value, bytes):
         value = value.decode()
     if names is not None and isinstance(value, int):
@@ -345,6 +279,7 @@ def _name_of(label: Any, names: Any, where: str) -> str | None:
                 f"{where}: label {value} but there are {len(names)} class names; correct it"
             )
         value = names[value]
-    if isinstance(value, float):
-        raise IngestError(f"{where}: label {value} is no class; give whole numbers or names")
+    if not isinstance(value, str | int):
+        said = str(value) if isinstance(value, float) else f"of type {type(label).__name__}"
+        raise IngestError(f"{where}: label {said} is no class; give whole numbers or names")
     return class_name(str(value), where)

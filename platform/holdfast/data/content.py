@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from holdfast.data.integrity import Inspection
-from holdfast.data.offers import OfferedImage, Split
+from holdfast.data.offers import OfferedImage, Split, Statement
 from holdfast.errors import IngestError
 
 
@@ -23,6 +23,8 @@ class Content:
         Class name to the first file that names it, for classes other than the first.
     keys : mapping of (str, str) to list of str, or None
         Keys of those statements that have one.
+    spoken : list of Statement, or None
+        What named people said, in order; with an empty key where the source has none.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Content:
     statements: list[tuple[str, str]] = field(default_factory=list)
     others: dict[str, str] | None = None
     keys: dict[tuple[str, str], list[str]] | None = None
+    spoken: list[Statement] | None = None
 
     @property
     def usable(self) -> bool:
@@ -56,10 +59,16 @@ class Content:
         self.group = self.group or offered.group
         if offered.label:
             self._hear(offered.label, offered.annotator or "", offered.name)
+            if offered.annotator:
+                said = Statement(label=offered.label, annotator=offered.annotator, key="")
+                self.spoken = self.spoken or []
+                self.spoken.append(said)
         for one in offered.statements:
             self._hear(one.label, one.annotator, offered.name)
             self.keys = self.keys or {}
             self.keys.setdefault((one.label, one.annotator), []).append(one.key)
+            self.spoken = self.spoken or []
+            self.spoken.append(one)
 
     def _hear(self, label: str, annotator: str, name: str) -> None:
         self.statements.append((label, annotator))

@@ -274,13 +274,11 @@ def row(position: int, offered: OfferedImage, uid: str, num_bytes: int, found: I
 
 
 def _statements(written: str) -> tuple[Statement, ...]:
-    return tuple(
-        Statement(label=label, annotator=who, key=key) for label, who, key in json.loads(written)
-    )
+    return tuple(map(Statement.unpacked, json.loads(written)))
 
 
 def _offer(position: int, offered: OfferedImage) -> _Row:
-    statements = [[one.label, one.annotator, one.key] for one in offered.statements]
+    statements = [one.packed for one in offered.statements]
     split: Split = offered.split
     return (
         position,

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from holdfast.records import DatasetVersion
 from holdfast.store import held_labels
 from holdfast.store.images import ImageStore
-from holdfast.store.label_rule import VERIFIED
 from holdfast.store.ledger import Ledger
 from holdfast.store.samples import Split
 from holdfast.store.schema import label_event, label_span, sample
@@ -149,10 +148,13 @@ def _annotations(
         sa.select(event.sample_id, event.annotator, event.class_id)
         .where(event.sample_id.in_(sample_ids), event.id <= version.watermark)
         .where(*(sa.not_(event.id.between(first, last)) for first, last in version.excluded))
-        .where(event.kind.in_(("given", *VERIFIED)))
         .order_by(event.id)
     )
     found: dict[int, list[tuple[str, str]]] = {}
     for sample_id, annotator, class_id in rows:
-        found.setdefault(sample_id, []).append((annotator, names[class_id]))
+        if class_id is None:
+            # Withdrawn, and with it everything said before.
+            found.pop(sample_id, None)
+        else:
+            found.setdefault(sample_id, []).append((annotator, names[class_id]))
     return found

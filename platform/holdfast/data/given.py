@@ -14,7 +14,8 @@ class GivenLabel:
     Attributes
     ----------
     label : str
-        Class named most often; of several, the one named first.
+        Class named most often; of several, the one named first. Where people are named, what
+        they said counts alone.
     said : tuple of (str, str)
         (class name, annotator or "") to record, in this order: the newest given label
         holds in the ledger, so those that name `label` come last.
@@ -42,11 +43,14 @@ def settle(statements: Sequence[tuple[str, str]]) -> GivenLabel:
     GivenLabel(label='cat', said=(('cat', ''),), contradicting=('dog',))
     >>> settle([("cat", "ann"), ("dog", "bob"), ("dog", "cho")]).said
     (('cat', 'ann'), ('dog', 'bob'), ('dog', 'cho'))
+    >>> settle([("cat", ""), ("cat", ""), ("dog", "ann")]).label
+    'dog'
     """
     if len(statements) == 1:
         return GivenLabel(statements[0][0], tuple(statements), ())
     # most_common keeps the order of first mention among equals.
-    label = Counter(name for name, _ in statements).most_common(1)[0][0]
+    by_people = [name for name, who in statements if who]
+    label = Counter(by_people or [name for name, _ in statements]).most_common(1)[0][0]
     others = _distinct((name, who) for name, who in statements if name != label)
     agreeing = _distinct((name, who) for name, who in statements if name == label)
     return GivenLabel(

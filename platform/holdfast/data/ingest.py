@@ -1,4 +1,4 @@
-"""Offered images -> samples and given labels: bytes first, then the ledger, piece by piece."""
+"""Offered images -> samples and labels: bytes first, then the ledger, piece by piece."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Protocol
 
 from sqlalchemy.engine import Connection
 
-from holdfast.data.arrays import MapStyle, from_dataset
 from holdfast.data.examine import Keeping, Progress, examine
 from holdfast.data.examined_files import ExaminedFiles
+from holdfast.data.map_style import MapStyle, from_dataset
 from holdfast.data.offers import Source, Split, from_memory
 from holdfast.data.registration import Recorded, Registration, check_sides
 from holdfast.data.report import IngestReport, describe
@@ -132,11 +132,15 @@ def ingest_dataset(
     *,
     name: str,
     classes: Sequence[str] | None = None,
+    keeping: Keeping = "copy",
     progress: Progress | None = None,
 ) -> IngestReport:
-    """Take in a data set of torchvision, Avalanche or any other; see `arrays.from_dataset`."""
+    """Take in a data set of torchvision, Avalanche or any other; see `map_style.from_dataset`.
+
+    Its images have no files, so they are always copied; `keeping` is `copy`, or `nothing`.
+    """
     source = from_dataset(dataset, name=name, classes=classes)
-    return ingest_source(target, source, progress=progress)
+    return ingest_source(target, source, keeping=keeping, progress=progress)
 
 
 def ingest_source(
@@ -250,6 +254,7 @@ def _record(
         num_known=num_contents - num_added - len(quarantined),
         num_duplicates=num_offered - num_contents,
         num_labeled=sum(one.num_labeled for one in recorded),
+        num_answers=sum(one.num_answers for one in recorded),
         num_holdout=sum(one.num_holdout for one in recorded),
         classes_added=tuple(dict.fromkeys(n for one in recorded for n in one.classes_added)),
         quarantined=quarantined,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from holdfast.errors import IngestError
 from holdfast.store.locations import read_location
@@ -21,11 +21,34 @@ class Statement:
     ----------
     key : str
         Names the statement, for all time and all sources: offered again, it is the same one.
+    answer_id, updated_at : str
+        Name the answer behind it for all time and all sources, and its newest edit; where the
+        source has no such thing, the statement is the answer.
+    comment : str
+    seconds : float or None
+        How long it took.
+    answered_at : str or None
+        When it was given, ISO 8601.
     """
 
     label: str
     annotator: str
     key: str
+    answer_id: str = ""
+    updated_at: str = ""
+    comment: str = ""
+    seconds: float | None = None
+    answered_at: str | None = None
+
+    @classmethod
+    def unpacked(cls, values: Sequence[Any]) -> Statement:
+        """Return the statement that `packed` gave the values of."""
+        return cls(**dict(zip(cls.__dataclass_fields__, values, strict=False)))
+
+    @property
+    def packed(self) -> list[str | float | None]:
+        """The values of its fields in their order, for JSON; the class first."""
+        return [getattr(self, name) for name in self.__dataclass_fields__]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

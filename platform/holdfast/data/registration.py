@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.engine import Connection
 
+from holdfast.data import people
 from holdfast.data.content import Content
 from holdfast.data.given import GivenLabel, settle
 from holdfast.data.report import SetAside
@@ -27,6 +28,7 @@ class Recorded:
     num_contents: int
     num_added: int
     num_labeled: int
+    num_answers: int
     num_holdout: int
     classes_added: tuple[str, ...]
     quarantined: tuple[SetAside, ...]
@@ -60,7 +62,9 @@ class Registration:
         self._counted = -1
 
     def record(self, connection: Connection, contents: Mapping[str, Content]) -> Recorded:
-        """Write samples, classes, given labels and conflicts; the caller holds the transaction.
+        """Write samples, classes, labels, answers and conflicts of a piece.
+
+        The caller holds the transaction.
 
         Parameters
         ----------
@@ -89,6 +93,8 @@ class Registration:
         intake.hold_out(connection, [known[uid].id for uid in held if uid in known])
         sample_ids = samples.ids_of(connection, list(given))
         num_labeled = _write_labels(connection, contents, given, sample_ids, class_ids)
+        before = [sample_ids[uid] for uid in given if uid in known]
+        num_answers = people.record(connection, contents, sample_ids, class_ids, before)
         _write_conflicts(connection, given, sample_ids, class_ids)
 
         # A label that replaces another one, or none where a label was to be, takes a new count.
@@ -101,6 +107,7 @@ class Registration:
             num_contents=len(contents),
             num_added=num_added,
             num_labeled=num_labeled,
+            num_answers=num_answers,
             num_holdout=len(held),
             classes_added=tuple(classes_added),
             quarantined=tuple(
@@ -195,7 +202,7 @@ def _write_labels(
     events = [
         LabelEvent(
             sample_id=sample_ids[uid],
-            kind="given",
+            kind="annotation" if annotator else "given",
             class_id=class_ids[name],
             annotator=annotator or "source",
             source_key=key,

@@ -67,6 +67,8 @@ class IngestReport:
         Files with the same bytes as an earlier one of this ingest.
     num_labeled : int
         Label events added; several annotators may speak about one sample.
+    num_answers : int
+        Answers added: what named annotators said.
     num_holdout : int
         Samples that this ingest put into the holdout.
     classes_added : tuple of str
@@ -82,6 +84,7 @@ class IngestReport:
     num_known: int
     num_duplicates: int
     num_labeled: int
+    num_answers: int
     num_holdout: int
     classes_added: tuple[str, ...]
     quarantined: tuple[SetAside, ...]

@@ -12,6 +12,7 @@ import numpy as np
 from holdfast.phases.labeling import label
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import PhaseResult, Turn
+from holdfast.phases.unasked import settle_unasked
 from holdfast.quality.agreement import Decisions, decide
 from holdfast.quality.kappa import alarmed_pairs, class_pair_agreement, krippendorff_alpha
 from holdfast.records import (
@@ -24,7 +25,7 @@ from holdfast.records import (
     RecordedAnswer,
     Settlement,
 )
-from holdfast.store import answers, labels, queries, questions, rounds
+from holdfast.store import answers, labels, queries, questions, rounds, unasked
 from holdfast.store.rounds import FindingRow
 
 
@@ -44,8 +45,10 @@ class _Heard:
         Samples ever asked as gold questions.
     late_ids : ndarray of int64
         Samples of earlier rounds whose answers changed since the last consensus.
-    up_to : int
-        Number of the newest answer that is heard.
+    spoken_ids : ndarray of int64
+        Samples asked about that had come with answers of people.
+    since, up_to : int
+        Numbers of the newest answers that the consensus before heard, and this one hears.
     """
 
     asked: list[Query]
@@ -57,6 +60,8 @@ class _Heard:
     items: Mapping[int, QueryItem]
     gold_ids: Ids
     late_ids: Ids
+    spoken_ids: Ids
+    since: int
     up_to: int
 
     @property
@@ -69,7 +74,8 @@ class _Heard:
 def consensus(turn: Turn) -> PhaseResult:
     """Make labels of the round's answers, or ask one more person where they disagree.
 
-    Answers to earlier rounds that were edited, taken back or came late are settled anew.
+    Answers to earlier rounds that were edited, taken back or came late are settled anew, and
+    those that came with the data since then are settled as far as they convince.
     """
     heard = _hear(turn)
     asked_ids = heard.answered_ids
@@ -83,10 +89,14 @@ def consensus(turn: Turn) -> PhaseResult:
     with turn.project.ledger.read() as connection:
         labeling = label(connection, turn.round_number, heard.replies, settled, heard.late_ids)
         states = {query.key: questions.states_of(connection, query.key) for query in heard.asked}
+        config = turn.project.config.agreement
+        came = settle_unasked(
+            connection, turn.round_number, heard.votes, heard.pool, heard.since, config
+        )
     ours = {sample_id: settled[sample_id] for sample_id in asked_ids.tolist()}
     return PhaseResult(
         changes=Changes(
-            label_events=labeling.events,
+            label_events=(*labeling.events, *came.events),
             quarantined=labeling.quarantined,
             released=labeling.released,
             questions=tuple(_closed(heard.asked, states, ours)),
@@ -98,9 +108,11 @@ def consensus(turn: Turn) -> PhaseResult:
             "answers": _num_answers(heard),
             "unspent": left,
             "late": len(heard.late_ids),
+            "came_labeled": len(came.events),
+            "came_open": came.num_open,
             "bad_images": len(labeling.quarantined),
             "disputed": int(decided.disputed_m[np.isin(ids, asked_ids)].sum()),
-            "agreement": _agreement(heard, turn.project.config.agreement.alarm_below),
+            "agreement": _agreement(heard, config.alarm_below),
             "random": _agreement_at_random(heard.items, ours),
             "answers_up_to": heard.up_to,
         },
@@ -135,6 +147,8 @@ def _hear(turn: Turn) -> _Heard:
             items=items,
             gold_ids=np.unique([one for _, one in queries.asked_because(connection, "gold")]),
             late_ids=late,
+            spoken_ids=np.array(sorted(unasked.spoken_of(connection, list(items))), np.int64),
+            since=since,
             up_to=up_to,
         )
 
@@ -191,7 +205,7 @@ def _decide(turn: Turn, heard: _Heard, ids: Ids, *, final: bool = False) -> Deci
     _, here, there = np.intersect1d(ids, labeled.sample_ids_n, return_indices=True)
     record[here] = labeled.class_ids_n[there]
     # What people said before must not count twice: as their answers and as the record.
-    record[np.isin(ids, heard.late_ids)] = -1
+    record[np.isin(ids, np.union1d(heard.late_ids, heard.spoken_ids))] = -1
     gold = np.isin(labeled.sample_ids_n, heard.gold_ids)
     return decide(
         vote_ids,

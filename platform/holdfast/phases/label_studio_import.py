@@ -1,4 +1,4 @@
-"""A Label Studio project that exists -> samples and given labels, a chunk at a time."""
+"""A Label Studio project that exists -> samples, labels and answers, a chunk at a time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from itertools import islice
 from threading import Lock
 
 from holdfast.annotation.label_studio_projects import (
+    ANSWER,
     ForeignProject,
     ForeignTask,
     open_project,
     read_tasks,
 )
 from holdfast.annotation.task_downloads import TaskDownloads
+from holdfast.data import people
 from holdfast.data.ingest import take_in
 from holdfast.data.offers import OfferedImage, Source
 from holdfast.data.report import IngestReport, SetAside
 from holdfast.errors import IngestError
 from holdfast.phases.label_studio import open_client
 from holdfast.project import Project
-from holdfast.store import imported
+from holdfast.store import imported, unasked
 
 # Tasks recorded in one transaction: what an interruption costs at most. A commit costs half a
 # second, mostly the image table's.
@@ -56,6 +58,8 @@ class ImportReport:
         Tasks with an image and no label: they wait in the pool.
     num_labeled : int
         Labels added; each person's about an image is one.
+    num_answers, num_withdrawn : int
+        Answers added, edits included, and answers that are no longer there.
     num_holdout : int
         Samples that went into the holdout.
     num_replaced : int
@@ -80,6 +84,8 @@ class ImportReport:
     num_duplicates: int
     num_unlabeled: int
     num_labeled: int
+    num_answers: int
+    num_withdrawn: int
     num_holdout: int
     num_replaced: int
     num_drafts: int
@@ -96,10 +102,10 @@ def import_project(
 ) -> ImportReport:
     """Take in a project that people already have in Label Studio.
 
-    Each person's last answer about a task becomes a given label in their name; its time stands
-    in the label's source key. Importing again adds what is new since, and goes on where an
-    import was interrupted, without fetching an image twice. A label stays when its answer is
-    deleted there.
+    Each person's last answer about a task becomes an answer here and a label in their name; its
+    time stands in the label's source key. Importing again adds what is new since, and goes on
+    where an import was interrupted, without fetching an image twice. An answer that was deleted
+    there, or no longer names a class, is withdrawn; a task that was deleted changes nothing.
 
     Parameters
     ----------
@@ -158,12 +164,17 @@ class _Import:
         self._unlabeled: set[str] = set()
         with target.ledger.read() as connection:
             self._known = imported.sources_below(connection, foreign.prefix)
-            self._said = imported.statements_below(connection, foreign.prefix)
+            held = unasked.held_below(connection, foreign.prefix)
+        # What each task's people said, as far as it is on record: answers and their edits.
+        self._said: dict[str, dict[str, str]] = {}
+        for answer_id, updated_at in held.items():
+            self._said.setdefault(answer_id.rpartition(ANSWER)[0], {})[answer_id] = updated_at
 
     def take(self, tasks: Sequence[ForeignTask]) -> None:
         """Take in some tasks, in one transaction."""
         self._unlabeled.clear()
         wanted = self._select(tasks)
+        self._take_back(wanted)
         if not wanted:
             return
         source = Source(
@@ -190,6 +201,8 @@ class _Import:
             num_duplicates=counts["duplicates"],
             num_unlabeled=counts["unlabeled"],
             num_labeled=counts["labeled"],
+            num_answers=counts["answers"],
+            num_withdrawn=counts["withdrawn"],
             num_holdout=counts["holdout"],
             num_replaced=counts["replaced"],
             num_drafts=counts["drafts"],
@@ -239,9 +252,18 @@ class _Import:
         return wanted
 
     def _is_done(self, task: ForeignTask) -> bool:
-        if not task.statements:
-            return task.name in self._known
-        return all(one.key in self._said for one in task.statements)
+        said = {one.answer_id: one.updated_at for one in task.statements}
+        if said or task.name in self._said:
+            return said == self._said.get(task.name)
+        return task.name in self._known
+
+    def _take_back(self, tasks: Sequence[ForeignTask]) -> None:
+        """Withdraw the answers to some tasks that are on record and no longer there."""
+        there = {one.answer_id for task in tasks for one in task.statements}
+        gone = [one for task in tasks for one in self._said.get(task.name, ()) if one not in there]
+        if gone:
+            with self._target.ledger.write() as connection:
+                self._tally.counts["withdrawn"] += people.take_back(connection, gone)
 
     def _offer(self, tasks: Sequence[ForeignTask]) -> Iterator[OfferedImage]:
         """Fetch images in threads; give those that came, in order, few of them at a time."""
@@ -286,6 +308,7 @@ class _Import:
         counts["known"] += done.num_known
         counts["duplicates"] += done.num_duplicates
         counts["labeled"] += done.num_labeled
+        counts["answers"] += done.num_answers
         counts["holdout"] += done.num_holdout
         tally.classes += done.classes_added
         tally.quarantined += done.quarantined

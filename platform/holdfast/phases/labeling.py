@@ -57,11 +57,13 @@ def label(
     ids = np.array(sorted(said), np.int64)
     again = set(revised.tolist()) | labels.withdrawn_ids(connection, ids)
     verified = labels.verified_at(connection, ids)
-    given = labels.given_of(connection, ids)
+    given = labels.came_with(connection, ids)
     events: list[LabelEvent] = []
     for sample_id, class_id in settled.items():
         votes = [one for one in said[sample_id] if one.class_id is not None]
-        if class_id >= 0:
+        # One person's word that came with the data stands on record; it confirms nothing.
+        counts = len(votes) > 1 or any(one.query_key is not None for one in votes)
+        if class_id >= 0 and counts:
             events += _agreed(round_number, sample_id, class_id, votes, sample_id in again)
         elif len({one.class_id for one in votes}) > 1:
             # Disputed: neither an answer nor the label on record is trained on.
@@ -91,6 +93,8 @@ def _agreed(
             source_key=f"answer/{one.id}",
         )
         for one in votes
+        # What came with the data has its event since then.
+        if one.query_key is not None
     ]
     # After an edit a consensus of its own outranks what older events say.
     if again or len(votes) > 1 or votes[0].class_id != class_id:

@@ -16,32 +16,33 @@ from holdfast.store.schema import answer, query
 
 def add(connection: Connection, new: Sequence[RecordedAnswer]) -> None:
     """Record answers; one that is there already is an error of the caller's."""
-    if not new:
-        return
+    if new:
+        connection.execute(sa.insert(answer), as_rows(new))
+
+
+def as_rows(new: Sequence[RecordedAnswer]) -> list[dict[str, object]]:
+    """Return answers as the table's rows."""
     stamp = now()
-    connection.execute(
-        sa.insert(answer),
-        [
-            {
-                "query_key": one.query_key,
-                "sample_id": one.answer.sample_id,
-                "oracle": one.oracle,
-                "external_id": one.answer.external_id,
-                "updated_at": one.answer.updated_at,
-                "annotator": one.answer.annotator,
-                "label": one.answer.label,
-                "class_id": one.class_id,
-                "state": _state(one),
-                "reason": one.answer.problem,
-                "remark": one.answer.remark,
-                "comment": one.answer.comment,
-                "seconds": one.answer.seconds,
-                "answered_at": one.answer.answered_at,
-                "created_at": stamp,
-            }
-            for one in new
-        ],
-    )
+    return [
+        {
+            "query_key": one.query_key,
+            "sample_id": one.answer.sample_id,
+            "oracle": one.oracle,
+            "external_id": one.answer.external_id,
+            "updated_at": one.answer.updated_at,
+            "annotator": one.answer.annotator,
+            "label": one.answer.label,
+            "class_id": one.class_id,
+            "state": _state(one),
+            "reason": one.answer.problem,
+            "remark": one.answer.remark,
+            "comment": one.answer.comment,
+            "seconds": one.answer.seconds,
+            "answered_at": one.answer.answered_at,
+            "created_at": stamp,
+        }
+        for one in new
+    ]
 
 
 def current_answers(
@@ -50,16 +51,16 @@ def current_answers(
     """Return the answers that hold, in the order of arrival; of one round where it is named.
 
     An edited answer is there as it was last, one that was taken back is not. Those in
-    quarantine are there, with their problem. Cost: linear in the number of answers.
+    quarantine are there, with their problem. Those that came with the data are of no round.
+    Cost: linear in the number of answers, or in those of the round.
     """
-    wanted = sa.true() if round_number is None else query.c.round == round_number
-    rows = connection.execute(
-        sa.select(answer)
-        .join(query, query.c.key == answer.c.query_key)
-        .where(wanted, answer.c.state != "withdrawn", _is_newest())
-        .order_by(answer.c.id)
-    )
-    return [_read(row) for row in rows]
+    statement = sa.select(answer).where(answer.c.state != "withdrawn").order_by(answer.c.id)
+    if round_number is None:
+        statement = statement.where(_is_newest())
+    else:
+        asked = sa.select(query.c.key).where(query.c.round == round_number)
+        statement = statement.where(answer.c.query_key.in_(asked), _is_newest_of_few())
+    return [_read(row) for row in connection.execute(statement)]
 
 
 def current_about(connection: Connection, sample_ids: Sequence[int]) -> list[RecordedAnswer]:
@@ -68,7 +69,8 @@ def current_about(connection: Connection, sample_ids: Sequence[int]) -> list[Rec
     for chunk in chunks(sample_ids):
         rows = connection.execute(
             sa.select(answer)
-            .where(among(answer.c.sample_id, chunk), answer.c.state != "withdrawn", _is_newest())
+            .where(among(answer.c.sample_id, chunk), answer.c.state != "withdrawn")
+            .where(_is_newest_of_few())
             .order_by(answer.c.id)
         )
         found += [_read(row) for row in rows]
@@ -103,11 +105,21 @@ def votes(connection: Connection) -> tuple[Ids, list[str], Ids]:
 
 
 def changed_since(connection: Connection, answer_id: int, before_round: int) -> Ids:
-    """Return the samples of earlier rounds with an answer, edit or withdrawal after a row."""
+    """Return the samples asked about in earlier rounds on which there is news after a row.
+
+    News is an answer, its edit or withdrawal, be it of an earlier round or with new data.
+    """
+    before = sa.select(query.c.key).where(query.c.round < before_round)
+    asked = sa.select(answer.c.sample_id).where(answer.c.query_key.in_(before))
     rows = connection.execute(
         sa.select(answer.c.sample_id)
-        .join(query, query.c.key == answer.c.query_key)
-        .where(answer.c.id > answer_id, query.c.round < before_round)
+        .where(
+            answer.c.id > answer_id,
+            sa.or_(
+                answer.c.query_key.in_(before),
+                answer.c.query_key.is_(None) & answer.c.sample_id.in_(asked),
+            ),
+        )
         .distinct()
     )
     return np.sort(np.fromiter(rows.scalars(), dtype=np.int64))
@@ -131,7 +143,19 @@ def unknown_ids(connection: Connection) -> Ids:
     return np.sort(np.fromiter(rows.scalars(), dtype=np.int64))
 
 
+def _is_newest_of_few() -> sa.ColumnElement[bool]:
+    """The same as `_is_newest`, at a price for each row that is looked at."""
+    later = answer.alias("later")
+    newer = sa.exists().where(
+        later.c.oracle == answer.c.oracle,
+        later.c.external_id == answer.c.external_id,
+        later.c.id > answer.c.id,
+    )
+    return sa.not_(newer)
+
+
 def _is_newest() -> sa.ColumnElement[bool]:
+    """The condition of rows that nothing replaced, at the price of one pass over all."""
     newest = sa.select(sa.func.max(answer.c.id)).group_by(answer.c.oracle, answer.c.external_id)
     return answer.c.id.in_(newest)
 

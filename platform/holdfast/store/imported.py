@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from holdfast.store.many import among, chunks
-from holdfast.store.schema import label_event, query_item, sample
+from holdfast.store.schema import query_item, sample
 
 
 def sources_below(connection: Connection, prefix: str) -> dict[str, str]:
@@ -19,16 +19,6 @@ def sources_below(connection: Connection, prefix: str) -> dict[str, str]:
         )
     )
     return dict(rows.tuples().all())
-
-
-def statements_below(connection: Connection, prefix: str) -> set[str]:
-    """Return the source keys of label events that begin with a text."""
-    rows = connection.execute(
-        sa.select(label_event.c.source_key).where(
-            label_event.c.source_key.startswith(prefix, autoescape=True)
-        )
-    )
-    return set(rows.scalars())
 
 
 def asked_uids(connection: Connection, uids: Sequence[str]) -> set[str]:

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from holdfast.store.many import among
 from holdfast.store.schema import label_event, sample
 
-VERIFIED = ("annotation", "consensus")
-
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -33,12 +31,22 @@ class Scope:
     moment: int | None = None
 
 
+def confirming(event: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return the condition of events by which people confirm a label.
+
+    A consensus does, and an annotation that a round asked for. One that came with the data is
+    a person's word, but nobody has looked at it since.
+    """
+    asked_for = (event.c.kind == "annotation") & event.c.round.is_not(None)
+    return sa.or_(event.c.kind == "consensus", asked_for)
+
+
 def winners(scope: Scope, sample_ids: Sequence[int] | None = None) -> sa.Subquery:
     """Return one row per sample with a label: `sample_id`, `event`, `class_id`, `verified`.
 
-    Consensus counts before annotation, annotation before given; within a kind the
-    newest counts. `withdrawn` takes away everything said before it. A sample in quarantine
-    has no label.
+    Consensus counts before annotation, annotation before given; of annotations those that a
+    round asked for count before those that came with the data; among equals the newest counts.
+    `withdrawn` takes away everything said before it. A sample in quarantine has no label.
 
     Parameters
     ----------
@@ -62,13 +70,18 @@ def winners(scope: Scope, sample_ids: Sequence[int] | None = None) -> sa.Subquer
     live = live_events.add_columns(
         sa.func.max(withdrawn).over(partition_by=event.c.sample_id).label("gone")
     ).cte("live")
-    rank = sa.case({"consensus": 3, "annotation": 2, "given": 1}, value=live.c.kind)
+    rank = sa.case(
+        (live.c.kind == "consensus", 4),
+        (confirming(live), 3),
+        (live.c.kind == "annotation", 2),
+        else_=1,
+    )
     ranked = (
         sa.select(
             live.c.sample_id,
             live.c.id.label("event"),
             live.c.class_id,
-            live.c.kind.in_(VERIFIED).label("verified"),
+            confirming(live).label("verified"),
             sa.func.row_number()
             .over(partition_by=live.c.sample_id, order_by=(rank.desc(), live.c.id.desc()))
             .label("place"),

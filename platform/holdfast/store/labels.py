@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from holdfast.records import Ids, LabelEvent, LabelTable
 from holdfast.store import held_labels
-from holdfast.store.label_rule import VERIFIED, Scope, winners
+from holdfast.store.label_rule import Scope, confirming, winners
 from holdfast.store.ledger import now
 from holdfast.store.many import among, chunks, insert
 from holdfast.store.samples import Split
@@ -88,7 +88,7 @@ def verified_at(connection: Connection, sample_ids_n: Ids) -> dict[int, str]:
     for chunk in chunks(sample_ids_n.tolist()):
         rows = connection.execute(
             sa.select(label_event.c.sample_id, sa.func.max(label_event.c.created_at))
-            .where(among(label_event.c.sample_id, chunk), label_event.c.kind.in_(VERIFIED))
+            .where(among(label_event.c.sample_id, chunk), confirming(label_event))
             .group_by(label_event.c.sample_id)
         )
         found.update((sample_id, when) for sample_id, when in rows)
@@ -103,6 +103,21 @@ def given_of(connection: Connection, sample_ids_n: Ids) -> dict[int, int]:
             sa.select(label_event.c.sample_id, label_event.c.class_id)
             .where(among(label_event.c.sample_id, chunk), label_event.c.kind == "given")
             .order_by(label_event.c.id)
+        )
+        found.update((sample_id, class_id) for sample_id, class_id in rows)
+    return found
+
+
+def came_with(connection: Connection, sample_ids_n: Ids) -> dict[int, int]:
+    """Return the class each sample came with last, given or said by a named person."""
+    found: dict[int, int] = {}
+    event = label_event.c
+    for chunk in chunks(sample_ids_n.tolist()):
+        rows = connection.execute(
+            sa.select(event.sample_id, event.class_id)
+            .where(among(event.sample_id, chunk), event.class_id.is_not(None))
+            .where(sa.not_(confirming(label_event)))
+            .order_by(event.id)
         )
         found.update((sample_id, class_id) for sample_id, class_id in rows)
     return found

@@ -119,7 +119,11 @@ def apply(connection: Connection, changes: Changes, round_number: int) -> None:
     answers.add(connection, changes.answers)
     questions.mark_answered(
         connection,
-        [(one.query_key, one.answer.sample_id) for one in changes.answers if one.counts],
+        [
+            (one.query_key, one.answer.sample_id)
+            for one in changes.answers
+            if one.counts and one.query_key is not None
+        ],
     )
     questions.change(connection, changes.questions)
     if changes.oracle_state is not None:

@@ -240,7 +240,7 @@ answer = Table(
     "answer",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("query_key", ForeignKey("query.key"), nullable=False),
+    Column("query_key", ForeignKey("query.key")),  # null: nobody asked, it came with the data
     Column("sample_id", ForeignKey("sample.id"), nullable=False),
     Column("oracle", String, nullable=False),
     Column("external_id", String, nullable=False),

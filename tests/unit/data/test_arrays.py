@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from holdfast.data.arrays import encode_png, from_dataset
+from holdfast.data.arrays import encode_png
 from holdfast.data.integrity import inspect
+from holdfast.data.map_style import from_dataset
 from holdfast.data.sources import open_source
 from holdfast.errors import IngestError
 
@@ -138,7 +139,7 @@ def test_dataset_of_pictures_arrays_and_tensors_offers_their_pixels(pixels):
     source = from_dataset(
         Pairs([(Image.fromarray(shown), 1), (shown, 0), (scaled, np.int64(1), "more")]), name="set"
     )
-    assert (source.num_images, source.labels) == (3, ("dog", "cat"))
+    assert (source.num_images, source.labels) == (3, ("cat", "dog"))
     for one in source.images():
         np.testing.assert_array_equal(decoded(one.payload), shown)
     assert [one.label for one in source.images()] == ["dog", "cat", "dog"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.records import LabelEvent, Query, QueryItem
-from holdfast.store import imported, labels, queries, rounds, samples
+from holdfast.records import Query, QueryItem
+from holdfast.store import imported, queries, rounds, samples
 from holdfast.store.ledger import Ledger
 from holdfast.store.samples import NewSample
 
@@ -20,7 +20,7 @@ def new_sample(number: int, source: str, reason: str | None = None) -> NewSample
     )
 
 
-def test_sources_and_statements_are_those_below_the_prefix(ledger: Ledger) -> None:
+def test_sources_are_those_below_the_prefix(ledger: Ledger) -> None:
     with ledger.write() as connection:
         samples.register(
             connection,
@@ -31,17 +31,9 @@ def test_sources_and_statements_are_those_below_the_prefix(ledger: Ledger) -> No
                 new_sample(4, "http://a_b/3?task=2", reason="broken"),
             ],
         )
-        labels.add_classes(connection, ["cat"])
-        for key in ("http://a_b/3?task=1&annotation=1", "http://axb/3?task=1&annotation=1"):
-            event = LabelEvent(
-                sample_id=1, kind="given", class_id=0, annotator="ann", source_key=key
-            )
-            labels.append(connection, [event], None)
     with ledger.read() as connection:
         found = imported.sources_below(connection, "http://a_b/3?task=")
-        said = imported.statements_below(connection, "http://a_b/3?task=")
     assert found == {"http://a_b/3?task=1": f"{1:064x}"}
-    assert said == {"http://a_b/3?task=1&annotation=1"}
 
 
 def test_asked_uids_are_those_with_a_question(ledger: Ledger) -> None:
