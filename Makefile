@@ -19,8 +19,11 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo
 
+# One worker a core, and a file at a time for each: the tests of a file share what they start.
+# A worker and its servers may hold 3 GB, hence the limit.
 test: lint $(LABEL_STUDIO)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff format --check
