@@ -10,14 +10,20 @@ FILES = .label-studio/files
 SEEDS ?= 0,1,2,3,4
 # Trust the certificates the machine trusts, as behind a company's proxy.
 export UV_SYSTEM_CERTS ?= 1
+# Containers often forbid bytecode, and then every process compiles torch, Avalanche and Prefect
+# anew: 19 s of work to import them instead of 8. It lies in .venv and in ignored folders.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint bench label-studio setup lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo
 
+# One worker a core, and a file at a time for each: the tests of a file share what they start.
+# A worker and its servers may hold 3 GB, hence the limit.
 test: lint $(LABEL_STUDIO)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff format --check

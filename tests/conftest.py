@@ -48,6 +48,12 @@ resamples = 200
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no worker ends alone with one of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def ingested_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a project that has taken in its images; copy it before use."""

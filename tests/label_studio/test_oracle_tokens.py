@@ -64,7 +64,9 @@ def test_access_token_that_ends_on_its_way_is_renewed(personal, fault_proxy, met
 def test_access_token_that_the_server_calls_ended_is_renewed(personal, fault_proxy):
     expired = jwt.encode({"exp": 4102444800, "token_type": "access"}, "x" * 32, "HS256")
     forged = f'{{"access": "{expired}"}}'.encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(forged)}"
+    # The proxy closes after each reply, and a client that is not told may write into the close.
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head += f"Content-Length: {len(forged)}"
     fault_proxy.on(
         lambda exchange: exchange.reply(f"{head}\r\n\r\n".encode() + forged), path=REFRESH
     )
