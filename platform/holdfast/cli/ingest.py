@@ -13,7 +13,7 @@ from holdfast.cli.output import Result, count, facts
 from holdfast.cli.screen import Screen
 from holdfast.data import ingest as intake
 from holdfast.data.examine import Keeping
-from holdfast.data.report import IngestReport, SetAside
+from holdfast.data.report import IngestReport, NearDuplicateFacts, SetAside
 from holdfast.errors import ConfigError
 from holdfast.project import Project
 
@@ -76,6 +76,7 @@ def _text(report: IngestReport) -> str:
                 "labels": f"{report.num_labeled:,} added",
                 "classes": _classes(report.classes_added),
                 "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
+                **_near_duplicates(report.near_duplicates),
                 "quarantine": count(len(report.quarantined), "file"),
             }
         ),
@@ -113,6 +114,22 @@ def _text_of_import(report: ImportReport) -> str:
         *_set_aside("without a class, not used", report.answers_set_aside, "answer"),
     ]
     return "\n".join(lines)
+
+
+def _near_duplicates(found: NearDuplicateFacts) -> dict[str, str]:
+    """Say what is kept on one side of the split because it looks the same, if anything is."""
+    said = {}
+    if found.num_groups:
+        said["near-copies"] = (
+            f"{count(found.num_groups, 'group')} kept on one side, "
+            f"{count(found.num_images, 'image')}, {found.largest_group:,} in the largest"
+        )
+    if found.num_across:
+        said["leaks"] = (
+            f"{count(found.num_across, 'pair')} of near-copies on both sides, as the source or "
+            "the ledger has it; the next round's audit moves clear ones out of training"
+        )
+    return said
 
 
 def _classes(added: Sequence[str]) -> str:

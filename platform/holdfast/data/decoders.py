@@ -9,11 +9,12 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing.connection import Connection, Pipe
 from threading import local
 
+from holdfast.data.appearance import appearances
 from holdfast.data.integrity import (
     MAX_BYTES,
     Inspection,
@@ -50,12 +51,15 @@ class Looked:
         sha256 of its bytes, hexadecimal.
     payload : bytes or None
         None where nobody wants them (in quarantine, or not kept), or who asked has them.
+    appearance : bytes
+        Of float16, see `data.appearance`; empty where it is not usable.
     """
 
     uid: str
     num_bytes: int
     payload: bytes | None
     found: Inspection
+    appearance: bytes = b""
 
 
 def look(asked: Asked, keep: bool = True) -> Looked:
@@ -122,7 +126,15 @@ def look_at_all(files: Iterable[Asked], *, keep: bool, many: bool) -> Iterator[L
 
 
 def _look_at(chunk: Sequence[Asked], keep: bool) -> list[Looked]:
-    return [look(asked, keep) for asked in chunk]
+    found = [look(asked, keep) for asked in chunk]
+    # All at once: one by one they would take as long as decoding a small image.
+    numbers = appearances([one.found.thumbnail for one in found])
+    return [
+        replace(one, found=replace(one.found, thumbnail=b""), appearance=look_d.tobytes())
+        if one.found.thumbnail
+        else one
+        for one, look_d in zip(found, numbers, strict=True)
+    ]
 
 
 class _Processes:

@@ -104,6 +104,7 @@ class _Batch:
         self._files, self._images, self._keeping = files, images, keeping
         self._rows: list[tuple[object, ...]] = []
         self._usable: dict[str, bytes | str | None] = {}
+        self._looks: dict[str, bytes] = {}
         self._size = 0
 
     def add(self, offered: OfferedImage, looked: Looked) -> None:
@@ -113,6 +114,7 @@ class _Batch:
         if looked.found.reason is None and looked.uid not in self._usable:
             payload = offered.payload if looked.payload is None else looked.payload
             self._usable[looked.uid] = payload if self._keeping == "copy" else offered.name
+            self._looks[looked.uid] = looked.appearance
             self._size += len(payload or b"")
         if len(self._rows) >= BATCH_ROWS or self._size >= BATCH_BYTES:
             self.flush()
@@ -129,5 +131,5 @@ class _Batch:
         elif self._keeping == "reference":
             self._images.refer(uids, [v for v in self._usable.values() if isinstance(v, str)])
         reach("ingest:images")
-        self._files.add(self._rows)
-        self._rows, self._usable, self._size = [], {}, 0
+        self._files.add(self._rows, self._looks)
+        self._rows, self._usable, self._looks, self._size = [], {}, {}, 0

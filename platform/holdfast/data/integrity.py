@@ -10,6 +10,8 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
+from holdfast.data.thumbnails import DECODED, thumbnail
+
 # Pillow warns above its limit and raises above twice that; both end in quarantine
 # here, so the warning would only repeat the reason.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -54,6 +56,8 @@ class Inspection:
     oddities : tuple of str
         What reading it evens out: transparency (laid on white), CMYK, palette, 16 bits a
         channel, a camera's note to turn it; and a name that says another format.
+    thumbnail : bytes
+        See `data.thumbnails`; empty where it is not usable.
     """
 
     width: int = 0
@@ -62,6 +66,7 @@ class Inspection:
     reason: str | None = None
     format: str = ""
     oddities: tuple[str, ...] = ()
+    thumbnail: bytes = b""
 
 
 def inspect(payload: bytes, name: str = "") -> Inspection:
@@ -91,13 +96,15 @@ def inspect(payload: bytes, name: str = "") -> Inspection:
             said = (image.width, image.height, len(image.getbands()))
             reason, kind = _unusable(image), image.format or ""
             oddities: list[str] = []
+            small = b""
             if reason is None:
                 oddities = _oddities(image, name)
                 # A reduced JPEG decode still reads every coded block, so it finds
                 # the same damage at a quarter of the time.
-                image.draft(None, (1, 1))
+                image.draft(None, (DECODED, DECODED))
                 image.load()
-            return Inspection(*said, reason, kind, tuple(oddities))
+                small = thumbnail(image)
+            return Inspection(*said, reason, kind, tuple(oddities), small)
     except UnidentifiedImageError:
         return Inspection(
             reason=f"not an image ({len(payload)} bytes); "

@@ -25,12 +25,14 @@ class KnownSample:
     ----------
     untouched : bool
         Nobody ever labeled it, so no model ever learned from it.
+    group : str or None
     """
 
     id: int
     split: Split
     usable: bool
     untouched: bool
+    group: str | None
 
 
 def known_samples(connection: Connection, uids: Sequence[str]) -> dict[str, KnownSample]:
@@ -39,12 +41,17 @@ def known_samples(connection: Connection, uids: Sequence[str]) -> dict[str, Know
     found = {}
     for start in range(0, len(uids), _CHUNK):
         rows = connection.execute(
-            sa.select(sample.c.uid, sample.c.id, sample.c.split, sample.c.state, spoken_of).where(
-                sample.c.uid.in_(uids[start : start + _CHUNK])
-            )
+            sa.select(
+                sample.c.uid,
+                sample.c.id,
+                sample.c.split,
+                sample.c.state,
+                spoken_of,
+                sample.c.group,
+            ).where(sample.c.uid.in_(uids[start : start + _CHUNK]))
         )
-        for uid, sample_id, split, state, labeled in rows:
-            found[uid] = KnownSample(sample_id, split, state == "ok", not labeled)
+        for uid, sample_id, split, state, labeled, group in rows:
+            found[uid] = KnownSample(sample_id, split, state == "ok", not labeled, group)
     return found
 
 
@@ -70,6 +77,17 @@ def hold_out(connection: Connection, sample_ids: Sequence[int]) -> None:
     for start in range(0, len(sample_ids), _CHUNK):
         chunk = sample_ids[start : start + _CHUNK]
         connection.execute(sa.update(sample).where(sample.c.id.in_(chunk)).values(split="holdout"))
+
+
+def name_group(connection: Connection, sample_ids: Sequence[int], group: str) -> None:
+    """Put samples that have no group into one."""
+    for start in range(0, len(sample_ids), _CHUNK):
+        chunk = sample_ids[start : start + _CHUNK]
+        connection.execute(
+            sa.update(sample)
+            .where(sample.c.id.in_(chunk), sample.c.group.is_(None))
+            .values(group=group)
+        )
 
 
 def known_conflicts(connection: Connection, sample_ids: Sequence[int]) -> set[tuple[int, int]]:
