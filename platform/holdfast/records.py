@@ -330,6 +330,8 @@ class Changes:
         Name of an oracle, and what it is to remember.
     quarantined : mapping of int to str
         Why, by sample id.
+    quarantined_by : str
+        On whose word.
     released : tuple of int
         Samples that leave the quarantine.
     versions : tuple of DatasetVersion
@@ -346,6 +348,7 @@ class Changes:
     questions: tuple[QuestionChange, ...] = ()
     oracle_state: tuple[str, Mapping[str, object]] | None = None
     quarantined: Mapping[int, str] = field(default_factory=dict)
+    quarantined_by: str = "annotators"
     released: tuple[int, ...] = ()
     versions: tuple[DatasetVersion, ...] = ()
     model: ModelRecord | None = None
