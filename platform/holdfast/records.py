@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
 LabelKind = Literal["given", "annotation", "consensus", "withdrawn"]
-AskReason = Literal["uncertain", "suspect", "random", "disagreement", "gold"]
+AskReason = Literal["uncertain", "suspect", "random", "disagreement", "gold", "holdout"]
 Tier = Literal["raw", "augmented", "training"]
 QuestionState = Literal["open", "sent", "answered", "disputed", "settled", "withdrawn"]
 # What an annotator may say instead of naming a class.
