@@ -222,3 +222,14 @@ def test_new_copy_of_a_held_out_sample_never_trains(person, album: Album) -> Non
     take_in(person, album)
     splits = {row["name"]: row["split"] for row in table_of(person).values()}
     assert splits["new-red-held-0.png"] == splits["new-green-held-1.png"] == "holdout"
+
+
+def test_flat_copies_stay_in_training(person, album: Album) -> None:
+    for name, split in (("red-flat.png", "holdout"), ("red-flat.bmp", "train")):
+        album.save(name, np.full((8, 8, 3), 90, np.uint8), "red", split)
+    take_in(person, album)
+    data = person.succeed("audit", "--kind", "duplicate_across_splits")
+    assert len(data["findings"]) == 2
+    assert "leaves them there" in data["errors"][0]
+    assert person.run()[0] == 75
+    assert aside(person) == {}

@@ -199,6 +199,8 @@ def _pairs(turn: Turn, leaks: Leaks) -> list[str]:
 
 def _what_happens(leaks: Leaks) -> str:
     """Say what becomes of the training side, as what the next round does."""
+    if not leaks.pairs_p2.size:
+        return "leaves them there, because they are flat or not clear copies: look at them"
     parts = [f"moves {len(leaks.moved):,} of the training samples to quarantine"]
     stay = Counter(leaks.kept.values())
     whys = {

@@ -1,6 +1,6 @@
 """Training samples that show what a held-out one shows: which of them leave training.
 
-Shape suffixes: p pairs.
+Shape suffixes: n samples, p pairs, d numbers of an appearance.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def find_leaks(
     The holdout never changes. One of the same pixels leaves, and so does one that is closer
     than `quality.near_duplicates.STRICT`. One stays if a person has released it from here
     before, if its class would fall below MIN_TRAINING_LABELS, the closest leaving first, or if
-    it is not that close: it is shown to people.
+    it is not that close: it is shown to people. So do images that are nearly flat, which are
+    many in some sets, and of which one is as good as the other.
 
     Parameters
     ----------
@@ -96,8 +97,13 @@ def find_leaks(
     Cost: the neighbors of the holdout among all samples, one full decode of each sample in a
     pair, and of those that have not been looked at yet.
     """
-    pairs_p2, closeness_p = _near(project, images.sample_ids_n, held_out_ids)
+    with project.ledger.read() as connection:
+        uids = samples.uids_of(connection, images.sample_ids_n)
+    looks_nd = project.near_duplicates.appearances(uids, keep=True)
+    pairs_p2, closeness_p = _near(looks_nd, images.sample_ids_n, held_out_ids)
     of_sets = _in_sets(images, held_out_ids)
+    flat_ids = images.sample_ids_n[~looks_nd.any(axis=1)]
+    of_sets = of_sets[~np.isin(of_sets[:, 0], flat_ids)]
     pairs_p2 = np.concatenate([pairs_p2, of_sets])
     if not len(pairs_p2):
         return Leaks()
@@ -116,12 +122,9 @@ def find_leaks(
 
 
 def _near(
-    project: Project, sample_ids_n: Ids, held_out_ids: Ids
+    looks_nd: NDArray[np.float16], sample_ids_n: Ids, held_out_ids: Ids
 ) -> tuple[Ids, NDArray[np.float64]]:
     """Return pairs of a training and a held-out sample that are near-duplicates."""
-    with project.ledger.read() as connection:
-        uids = samples.uids_of(connection, sample_ids_n)
-    looks_nd = project.near_duplicates.appearances(uids, keep=True)
     held_out_n = np.isin(sample_ids_n, held_out_ids)
     pairs_p2, closeness_p = near_pairs(looks_nd, np.flatnonzero(held_out_n))
     across = held_out_n[pairs_p2].sum(axis=1) == 1
