@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from holdfast import config as configuration
 from holdfast.config import Config
 from holdfast.store.images import EmbeddingStore, ImageStore
 from holdfast.store.ledger import Ledger
 from holdfast.store.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from holdfast.quality.duplicate_search import DuplicateSearch
 
 
 class Project:
@@ -51,6 +54,14 @@ class Project:
         path = config_path.resolve()
         config = configuration.load(path)
         return cls(path if path.is_dir() else path.parent, config)
+
+    @property
+    def near_duplicates(self) -> DuplicateSearch:
+        """Finds images that look the same, among new ones and those that are here."""
+        # Deferred: `holdfast status` opens a project, and needs no search.
+        from holdfast.quality.duplicate_search import DuplicateSearch
+
+        return DuplicateSearch(self.ledger, self.images, self.embeddings)
 
     @property
     def models(self) -> Path:

@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
 LabelKind = Literal["given", "annotation", "consensus", "withdrawn"]
-AskReason = Literal["uncertain", "suspect", "random", "disagreement", "gold"]
+AskReason = Literal["uncertain", "suspect", "random", "disagreement", "gold", "holdout"]
 Tier = Literal["raw", "augmented", "training"]
 QuestionState = Literal["open", "sent", "answered", "disputed", "settled", "withdrawn"]
 # What an annotator may say instead of naming a class.
@@ -333,6 +333,8 @@ class Changes:
         Name of an oracle, and what it is to remember.
     quarantined : mapping of int to str
         Why, by sample id.
+    quarantined_by : str
+        On whose word.
     released : tuple of int
         Samples that leave the quarantine.
     versions : tuple of DatasetVersion
@@ -349,6 +351,7 @@ class Changes:
     questions: tuple[QuestionChange, ...] = ()
     oracle_state: tuple[str, Mapping[str, object]] | None = None
     quarantined: Mapping[int, str] = field(default_factory=dict)
+    quarantined_by: str = "annotators"
     released: tuple[int, ...] = ()
     versions: tuple[DatasetVersion, ...] = ()
     model: ModelRecord | None = None

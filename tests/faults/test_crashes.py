@@ -6,14 +6,19 @@ import re
 import shutil
 import signal
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
+from PIL import Image
 
+from holdfast.data.ingest import ingest
 from holdfast.loop import PHASES
 from holdfast.project import Project
-from holdfast.store.schema import answer, model, promotion, query
+from holdfast.store import samples
+from holdfast.store.schema import answer, model, promotion, quarantine_event, query
 from tests.faults.killing import end_of, play, undo
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +104,33 @@ def test_round_killed_anywhere_ends_like_an_undisturbed_one(
     assert digest(root) == digest(one_round)
     for table in (query, answer, model, promotion):
         assert count(root, table) == count(one_round, table)
+
+
+def leaking(root: Path) -> Path:
+    """Add a copy of a held-out sample to training, from beside the project."""
+    with Project.open(root) as project:
+        with project.ledger.read() as connection:
+            (held_out, *_) = samples.usable_ids(connection, "holdout")
+            (uid,) = samples.uids_of(connection, np.array([held_out]))
+        with Image.open(BytesIO(project.images.read([uid])[0])) as image:
+            image.save(root.parent / "copy.bmp")
+        (root.parent / "copy.csv").write_text("path,label,split\ncopy.bmp,red,train\n")
+        ingest(project, root.parent / "copy.csv")
+    return root
+
+
+@pytest.mark.slow
+def test_audit_killed_while_it_moves_a_leak_ends_like_an_undisturbed_one(
+    tiny_project: Callable[[str], Path],
+) -> None:
+    whole, killed = leaking(tiny_project("whole")), leaking(tiny_project("killed"))
+    assert end_of(play, whole, 1) == 0
+    for edge in ("worked", "recording"):
+        assert end_of(play, killed, 1, failpoint=f"audit:{edge}") == -signal.SIGKILL
+        assert count(killed, quarantine_event) == 0
+    assert end_of(play, killed, 1) == 0
+    assert digest(killed) == digest(whole)
+    assert count(killed, quarantine_event) == count(whole, quarantine_event) == 1
 
 
 @pytest.mark.slow

@@ -24,12 +24,14 @@ REASONS: dict[AskReason, str] = {
     "uncertain": "Worth learning",
     "disagreement": "Second opinion",
     "random": "Random check",
+    "holdout": "To be sure",
 }
 LEGEND: dict[AskReason, str] = {
     "suspect": "asked again: the label looks wrong",
     "uncertain": "worth learning",
     "disagreement": "for a second opinion",
     "random": "drawn at random",
+    "holdout": "kept for evaluation: the label has to be beyond doubt",
 }
 
 

@@ -55,6 +55,8 @@ class Card:
         if self.reason == "gold":
             # Nobody answers a question they know to be a test as they answer the others.
             return "An answer here teaches the model more than most others would."
+        if self.reason == "holdout":
+            return "Models are judged by it, so its label has to be beyond doubt."
         if self.reason == "random":
             return "Drawn at random, to measure how good labels and model really are."
         if self.parts.get(NEW_CLASS):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.annotation.csv_files import plain_cell
+from holdfast.cli.leaks import moved_out
 from holdfast.cli.output import Result, count, facts, table
 from holdfast.cli.screen import Screen
 from holdfast.phases.audit_now import AuditNow, Row, audit_now, listing
@@ -48,6 +49,7 @@ def audit(options: Namespace) -> Result:
     data: dict[str, Any] = {
         "found": {one: len(rows) for one, rows in done.found.items()},
         "errors": list(done.errors),
+        "moved_out": done.num_moved_out,
         **done.numbers,
         "kind": kind,
         "findings": [dataclasses.asdict(row) for row in top],
@@ -75,6 +77,7 @@ def _text(done: AuditNow, data: dict[str, Any], top: list[Row], worst: dict[str,
         said["order"] = _order(done)
         for kind, share in done.audit.images.common.items():
             said[kind.replace("_", " ")] = f"{share:.0%} of the images: how this set is"
+    said |= moved_out(done.num_moved_out)
     said["page"] = data["page"]
     if data["csv"]:
         said["csv"] = data["csv"]

@@ -21,7 +21,7 @@ from holdfast.data.named_dataset import (
     read_arguments,
     record_name,
 )
-from holdfast.data.report import IngestReport, SetAside
+from holdfast.data.report import IngestReport, NearDuplicateFacts, SetAside
 from holdfast.errors import ConfigError
 from holdfast.project import Project
 
@@ -117,6 +117,7 @@ def _text(report: IngestReport) -> str:
                 **_answers(report.num_answers),
                 "classes": _classes(report.classes_added),
                 "holdout": f"{count(report.num_holdout, 'sample')} kept for evaluation",
+                **_near_duplicates(report.near_duplicates),
                 "quarantine": count(len(report.quarantined), "file"),
             }
         ),
@@ -163,6 +164,22 @@ def _answers(num_added: int, num_withdrawn: int = 0) -> dict[str, str]:
         return {}
     gone = f", {num_withdrawn:,} withdrawn" if num_withdrawn else ""
     return {"answers": f"{num_added:,} added{gone}; `holdfast annotators` compares them"}
+
+
+def _near_duplicates(found: NearDuplicateFacts) -> dict[str, str]:
+    """Say what is kept on one side of the split because it looks the same, if anything is."""
+    said = {}
+    if found.num_groups:
+        said["near-copies"] = (
+            f"{count(found.num_groups, 'group')} kept on one side, "
+            f"{count(found.num_images, 'image')}, {found.largest_group:,} in the largest"
+        )
+    if found.num_across:
+        said["leaks"] = (
+            f"{count(found.num_across, 'pair')} of near-copies on both sides, as the source or "
+            "the ledger has it; the next round's audit moves clear ones out of training"
+        )
+    return said
 
 
 def _classes(added: Sequence[str]) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy.engine import Connection
 
+from holdfast.cli.leaks import moved_out
 from holdfast.cli.output import Result, count, facts, table
+from holdfast.phases.leak_reasons import num_moved_out
 from holdfast.project import Project
 from holdfast.store import answers, intake, labels, models, queries, rounds, samples
 
@@ -29,6 +31,7 @@ def status(options: Namespace) -> Result:
             "champion": _champion(connection),
             "rounds": _rounds(connection),
             "findings": _findings(connection),
+            "moved_out": num_moved_out(connection),
             "quarantine": [
                 {"source": one.source, "reason": one.reason}
                 for one in intake.quarantined(connection, _QUARANTINED_LISTED)
@@ -131,6 +134,7 @@ def _text(data: Mapping[str, Any]) -> str:
                 "labels": f"{labeled:,}, of which people confirmed {confirmed:,}",
                 "pool": f"{count(pool, 'sample')} without a label",
                 **_findings_text(data["findings"]),
+                **moved_out(data["moved_out"]),
                 "round": _round_text(data["round"]),
                 "champion": _champion_text(data["champion"]),
             }

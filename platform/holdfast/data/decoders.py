@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, Pipe
 from threading import local
 from typing import NamedTuple
 
+from holdfast.data.appearance import appearances
 from holdfast.data.integrity import (
     MAX_BYTES,
     Inspection,
@@ -49,21 +50,24 @@ class Looked(NamedTuple):
         sha256 of its bytes, hexadecimal.
     payload : bytes or None
         None where nobody wants them (in quarantine, or not kept), or who asked has them.
+    appearance : bytes
+        Of float16, see `data.appearance`; empty where it is not usable.
     """
 
     uid: str
     num_bytes: int
     payload: bytes | None
     found: Inspection
+    appearance: bytes = b""
 
 
-def look(asked: Asked, keep: bool = True) -> Looked:
+def look(asked: Asked, keep: bool = True, describe: bool = False) -> Looked:
     """Read, hash and decode one file.
 
     Parameters
     ----------
-    keep : bool
-        Whether the bytes are wanted.
+    keep, describe : bool
+        Whether the bytes are wanted, and whether a thumbnail.
 
     Raises
     ------
@@ -88,17 +92,21 @@ def look(asked: Asked, keep: bool = True) -> Looked:
             f"{asked.name} cannot be read ({error.strerror or error}); check the file and its "
             "permissions, then ingest again"
         ) from error
-    found = inspect(payload, asked.name)
+    found = inspect(payload, asked.name, describe=describe)
     wanted = keep and asked.payload is None and found.reason is None
     uid = hashlib.sha256(payload).hexdigest()
     return Looked(uid, len(payload), payload if wanted else None, found)
 
 
-def look_at_all(files: Iterable[Asked], *, keep: bool, many: bool) -> Iterator[Looked]:
+def look_at_all(
+    files: Iterable[Asked], *, keep: bool, describe: bool, many: bool
+) -> Iterator[Looked]:
     """Look at files in parallel; in order, few in memory at a time.
 
     Parameters
     ----------
+    keep, describe : bool
+        Whether the bytes are wanted, and how the images look.
     many : bool
         Decode in processes of their own. Pillow holds Python's lock while it opens an
         image, so threads are no faster than one of them where images are small.
@@ -115,7 +123,7 @@ def look_at_all(files: Iterable[Asked], *, keep: bool, many: bool) -> Iterator[L
         submit = pool.threads.submit if isinstance(pool, _Processes) else pool.submit
         try:
             while chunk := list(islice(remaining, JOB)):
-                jobs.append(submit(work, chunk, keep))
+                jobs.append(submit(work, chunk, keep, describe))
                 if len(jobs) > 4 * num_threads():
                     yield from jobs.popleft().result()
             while jobs:
@@ -125,8 +133,18 @@ def look_at_all(files: Iterable[Asked], *, keep: bool, many: bool) -> Iterator[L
                 job.cancel()
 
 
-def _look_at(chunk: Sequence[Asked], keep: bool) -> list[Looked]:
-    return [look(asked, keep) for asked in chunk]
+def _look_at(chunk: Sequence[Asked], keep: bool, describe: bool) -> list[Looked]:
+    found = [look(asked, keep, describe) for asked in chunk]
+    if not describe:
+        return found
+    # All at once: one by one they would take as long as decoding a small image.
+    numbers = appearances([one.found.thumbnail for one in found])
+    return [
+        one._replace(found=one.found._replace(thumbnail=b""), appearance=look_d.tobytes())
+        if one.found.thumbnail
+        else one
+        for one, look_d in zip(found, numbers, strict=True)
+    ]
 
 
 class _Processes:
@@ -141,13 +159,13 @@ class _Processes:
         self._mine = local()
         self._started: list[tuple[subprocess.Popen[bytes], Connection]] = []
 
-    def look(self, chunk: Sequence[Asked], keep: bool) -> list[Looked]:
+    def look(self, chunk: Sequence[Asked], keep: bool, describe: bool) -> list[Looked]:
         """Let the thread's process look."""
         if not hasattr(self._mine, "pipe"):
             self._mine.pipe = self._start()
         pipe: Connection = self._mine.pipe
         try:
-            pipe.send((chunk, keep))
+            pipe.send((chunk, keep, describe))
             looked: list[Looked] | IngestError = pipe.recv()
         except (EOFError, OSError) as error:
             raise IngestError(
@@ -188,10 +206,10 @@ def serve(descriptor: int) -> None:
     pipe = Connection(descriptor)
     while True:
         try:
-            chunk, keep = pipe.recv()
+            asked = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(_look_at(chunk, keep))
+            pipe.send(_look_at(*asked))
         except IngestError as error:
             pipe.send(error)

@@ -27,6 +27,7 @@ def examine(
     files: ExaminedFiles,
     images: ImageStore,
     keeping: Keeping,
+    describe: bool,
     progress: Progress | None,
 ) -> int:
     """Read, hash and decode every file, and keep the bytes of the usable ones.
@@ -37,6 +38,8 @@ def examine(
         Gets a row a file; what it has already is not read again.
     keeping : str
         `copy`: the bytes go into the store; `reference`: where they lie; `nothing`.
+    describe : bool
+        Whether it is found out how the images look.
 
     Returns
     -------
@@ -55,9 +58,10 @@ def examine(
         )
     kept = _skip(source, files, images, keeping)
     offered = islice(source.images(), kept, None)
+    looked = _looked(source, offered, keep=keeping == "copy", describe=describe)
     with _Batch(files, images, keeping, kept) as batch:
-        for done, (one, looked) in enumerate(_looked(source, offered, keeping == "copy"), kept + 1):
-            batch.add(one, looked)
+        for done, (one, found) in enumerate(looked, kept + 1):
+            batch.add(one, found)
             if progress is not None and (done % 256 == 0 or done == source.num_images):
                 progress("ingest", done, source.num_images)
         batch.flush()
@@ -80,7 +84,7 @@ def _skip(source: Source, files: ExaminedFiles, images: ImageStore, keeping: Kee
 
 
 def _looked(
-    source: Source, offered: Iterator[OfferedImage], keep: bool
+    source: Source, offered: Iterator[OfferedImage], *, keep: bool, describe: bool
 ) -> Iterator[tuple[OfferedImage, Looked]]:
     """Yield each offered image with what it holds."""
     waiting: deque[OfferedImage] = deque()
@@ -91,7 +95,7 @@ def _looked(
             yield Asked(one.name, one.payload)
 
     many = source.num_images >= MANY_FILES and not source.remote
-    for looked in look_at_all(asked(), keep=keep, many=many):
+    for looked in look_at_all(asked(), keep=keep, describe=describe, many=many):
         yield waiting.popleft(), looked
 
 
@@ -108,6 +112,7 @@ class _Batch:
         self._files, self._images, self._keeping = files, images, keeping
         self._rows: list[tuple[object, ...]] = []
         self._usable: dict[str, bytes | str | None] = {}
+        self._looks: dict[str, bytes] = {}
         self._size = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._writing: Future[None] | None = None
@@ -119,6 +124,8 @@ class _Batch:
         if looked.found.reason is None and looked.uid not in self._usable:
             payload = offered.payload if looked.payload is None else looked.payload
             self._usable[looked.uid] = payload if self._keeping == "copy" else offered.name
+            if looked.appearance:
+                self._looks[looked.uid] = looked.appearance
             self._size += len(payload or b"")
         if len(self._rows) >= BATCH_ROWS or self._size >= BATCH_BYTES:
             self.flush()
@@ -126,11 +133,14 @@ class _Batch:
     def flush(self) -> None:
         """Begin to write down what is here, once what came before it is written."""
         self._wait()
-        self._writing = self._writer.submit(self._write, self._rows, self._usable)
-        self._rows, self._usable, self._size = [], {}, 0
+        self._writing = self._writer.submit(self._write, self._rows, self._usable, self._looks)
+        self._rows, self._usable, self._looks, self._size = [], {}, {}, 0
 
     def _write(
-        self, rows: Sequence[tuple[object, ...]], usable: Mapping[str, bytes | str | None]
+        self,
+        rows: Sequence[tuple[object, ...]],
+        usable: Mapping[str, bytes | str | None],
+        looks: Mapping[str, bytes],
     ) -> None:
         """Write down the bytes first, then what is known about them."""
         # INVARIANT: a row says that the bytes are kept. The other way round, a crash between
@@ -141,7 +151,7 @@ class _Batch:
         elif self._keeping == "reference":
             self._images.refer(uids, [v for v in usable.values() if isinstance(v, str)])
         reach("ingest:images")
-        self._files.add(rows)
+        self._files.add(rows, looks)
 
     def _wait(self) -> None:
         if self._writing is not None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,11 @@ CREATE TABLE IF NOT EXISTS file (
     position INTEGER PRIMARY KEY, stamp TEXT, name TEXT, label TEXT, annotator TEXT,
     group_name TEXT, split TEXT, statements TEXT, uid TEXT, num_bytes INTEGER, width INTEGER,
     height INTEGER, channels INTEGER, format TEXT, oddities TEXT, reason TEXT)
+"""
+# How each usable content looks, and the files that got a group because of it.
+_LOOKS = """
+CREATE TABLE IF NOT EXISTS look (uid TEXT PRIMARY KEY, appearance BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS joined (position INTEGER PRIMARY KEY)
 """
 # In this order: members of a group together, so that one decision can be made about them.
 _PLACES = """
@@ -53,11 +58,12 @@ class ExaminedFiles:
         Where tables are kept between attempts; None: nowhere.
     source : Source
     kind : str
-        How its bytes are kept: what was examined for one kind says nothing for another.
+        How its bytes are kept and what is found out: what was examined for one kind says
+        nothing for another.
 
     Notes
     -----
-    About 300 bytes of disk a file, until `close(done=True)`.
+    About 500 bytes of disk a file, until `close(done=True)`.
     """
 
     def __init__(self, folder: Path | None, source: Source, kind: str) -> None:
@@ -81,8 +87,17 @@ class ExaminedFiles:
         database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")
+        looks = "SELECT count(*) FROM sqlite_master WHERE name = 'look'"
+        if not database.execute(looks).fetchone()[0]:
+            # An earlier release left it, which did not look for near-duplicates.
+            database.execute("DROP TABLE IF EXISTS file")
         database.execute(_CREATE)
-        # An earlier attempt may have come as far as to sort what it found.
+        database.executescript(_LOOKS)
+        # An earlier attempt may have come as far as to join and sort what it found.
+        database.execute(
+            "UPDATE file SET group_name = NULL WHERE position IN (SELECT position FROM joined)"
+        )
+        database.execute("DELETE FROM joined")
         for table in ("place", "side"):
             database.execute(f"DROP TABLE IF EXISTS {table}")
         return database
@@ -123,11 +138,43 @@ class ExaminedFiles:
         self._database.execute("DELETE FROM file WHERE position >= ?", (start,))
         self.num_kept = min(self.num_kept, start)
 
-    def add(self, rows: Sequence[_Row]) -> None:
-        """Keep rows of `row`, all or none of them."""
+    def add(self, rows: Sequence[_Row], looks: Mapping[str, bytes]) -> None:
+        """Keep rows of `row` and how usable contents look, all or none of it."""
         self._database.execute("BEGIN")
+        self._database.executemany("INSERT OR IGNORE INTO look VALUES (?, ?)", looks.items())
         places = ",".join("?" * 16)
         self._database.executemany(f"INSERT INTO file VALUES ({places})", rows)  # noqa: S608
+        self._database.execute("COMMIT")
+
+    def usable(self) -> list[tuple[str, bytes, str | None, str]]:
+        """Return uid, appearance, group and split ("" for none) of usable contents, by uid.
+
+        The split is that of another member of the group where an image has none of its own.
+        """
+        return self._database.execute(
+            "SELECT one.uid, appearance, one.group_name, "
+            "coalesce(nullif(one.split, ''), max(other.split), '') FROM "
+            "(SELECT uid, max(group_name) AS group_name, max(split) AS split FROM file "
+            "WHERE reason IS NULL GROUP BY uid) AS one JOIN look ON look.uid = one.uid "
+            "LEFT JOIN (SELECT group_name, max(split) AS split FROM file "
+            "WHERE group_name IS NOT NULL GROUP BY group_name) AS other "
+            "ON other.group_name = one.group_name GROUP BY one.uid ORDER BY one.uid"
+        ).fetchall()
+
+    def join(self, group_of: Mapping[str, str]) -> None:
+        """Give contents a group, by uid, where the source names none; before `settle`."""
+        self._database.execute("BEGIN")
+        self._database.execute("CREATE TEMP TABLE named (uid TEXT PRIMARY KEY, group_name TEXT)")
+        self._database.executemany("INSERT INTO named VALUES (?, ?)", group_of.items())
+        self._database.execute(
+            "INSERT INTO joined SELECT position FROM file "
+            "WHERE group_name IS NULL AND uid IN (SELECT uid FROM named)"
+        )
+        self._database.execute(
+            "UPDATE file SET group_name = named.group_name FROM named "
+            "WHERE named.uid = file.uid AND file.group_name IS NULL"
+        )
+        self._database.execute("DROP TABLE named")
         self._database.execute("COMMIT")
 
     def settle(self) -> int:

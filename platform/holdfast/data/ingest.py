@@ -16,9 +16,10 @@ from holdfast.data.examined_files import ExaminedFiles
 from holdfast.data.map_style import MapStyle, from_dataset
 from holdfast.data.offers import Source, Split, from_memory
 from holdfast.data.registration import Recorded, Registration, check_sides
-from holdfast.data.report import IngestReport, describe
+from holdfast.data.report import IngestReport, NearDuplicateFacts, describe
 from holdfast.data.sources import open_source
 from holdfast.data.splits import DataConfig
+from holdfast.data.together import NearDuplicates, Together, read_offered
 from holdfast.errors import IngestError
 from holdfast.failpoints import reach
 from holdfast.store import labels as label_log
@@ -59,6 +60,10 @@ class Target(Protocol):
     @property
     def config(self) -> Settings:
         """Says what is known beforehand."""
+
+    @property
+    def near_duplicates(self) -> NearDuplicates:
+        """Finds images that look the same."""
 
 
 def ingest(
@@ -152,8 +157,9 @@ def ingest_source(
 ) -> IngestReport:
     """Take in one source, as `ingest` does.
 
-    Cost: linear in its files; memory does not grow with them, but for what is in quarantine
-    or contradicts itself.
+    Cost: linear in its files, but for the search for near-duplicates, which grows with n times
+    the root of n. Memory does not grow with them, but for what is in quarantine or contradicts
+    itself, and for that search: 700 bytes an image, those in the ledger included.
     """
     report = take_in(target, source, keeping=keeping, progress=progress)
     if not report.num_added + report.num_known:
@@ -175,16 +181,25 @@ def take_in(
     """Take in one source, also one of which nothing can be used; else as `ingest_source`."""
     _require_two_classes(target, source)
     folder = None if keeping == "nothing" else target.images.path.parent / "ingest"
-    with _rare_collections(), ExaminedFiles(folder, source, keeping) as files:
-        num_offered = examine(source, files, target.images, keeping, progress)
+    grouping = target.config.data.group_near_duplicates
+    kind = f"{keeping} described" if grouping else keeping
+    with _rare_collections(), ExaminedFiles(folder, source, kind) as files:
+        num_offered = examine(source, files, target.images, keeping, grouping, progress)
+        together = _keep_together(target, files, keeping)
         num_contents = files.settle()
         _check_sides(target, files)
-        report = _record(target, source, files, num_offered, keeping, progress)
+        report = _record(target, source, files, num_offered, keeping, progress, together)
         facts = describe(files)
     reach("ingest:ledger")
     if keeping != "nothing" and num_contents:
         target.images.compact()
-    return dataclasses.replace(report, images=facts)
+    near = NearDuplicateFacts(
+        num_groups=together.num_groups,
+        num_images=together.num_images,
+        largest_group=together.largest_group,
+        num_across=together.num_across,
+    )
+    return dataclasses.replace(report, images=facts, near_duplicates=near)
 
 
 @contextmanager
@@ -211,6 +226,18 @@ def _require_two_classes(target: Target, source: Source) -> None:
         )
 
 
+def _keep_together(target: Target, files: ExaminedFiles, keeping: Keeping) -> Together:
+    """Give near-duplicates a group, and keep how images look unless nothing may be written."""
+    offered = read_offered(files)
+    if not len(offered.uids):
+        return Together()
+    if keeping != "nothing":
+        target.near_duplicates.remember(offered)
+    found = target.near_duplicates.together(offered)
+    files.join(found.group_of)
+    return found
+
+
 def _check_sides(target: Target, files: ExaminedFiles) -> None:
     """Refuse what would lie on both sides of the split before anything is recorded."""
     on_both = files.on_both_sides()
@@ -230,13 +257,16 @@ def _record(
     num_offered: int,
     keeping: Keeping,
     progress: Progress | None,
+    together: Together,
 ) -> IngestReport:
     """Write the settled contents into the ledger, and sum up what was written."""
     config = target.config
     named = files.labels()
     classes = [*config.data.classes, *(name for name in source.labels if name in named)]
     dry = keeping == "nothing"
-    registration = Registration(classes, config.data, config.seed, dry=dry)
+    registration = Registration(
+        classes, config.data, config.seed, dry=dry, regrouped=together.regrouped
+    )
     recorded: list[Recorded] = []
     num_contents = 0
     for contents in files.contents(PIECE):

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
+from holdfast.data.thumbnails import DECODED, thumbnail
+
 # Pillow warns above its limit and raises above twice that; both end in quarantine
 # here, so the warning would only repeat the reason.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -53,6 +55,8 @@ class Inspection(NamedTuple):
     oddities : tuple of str
         What reading it evens out: transparency (laid on white), CMYK, palette, 16 bits a
         channel, a camera's note to turn it; and a name that says another format.
+    thumbnail : bytes
+        See `data.thumbnails`; empty where none is wanted, or it is not usable.
     """
 
     width: int = 0
@@ -61,9 +65,10 @@ class Inspection(NamedTuple):
     reason: str | None = None
     format: str = ""
     oddities: tuple[str, ...] = ()
+    thumbnail: bytes = b""
 
 
-def inspect(payload: bytes, name: str = "") -> Inspection:
+def inspect(payload: bytes, name: str = "", *, describe: bool = False) -> Inspection:
     """Decode an image completely and say what it is.
 
     Parameters
@@ -72,6 +77,8 @@ def inspect(payload: bytes, name: str = "") -> Inspection:
         The file as it came.
     name : str
         Its name, which may say another format than it has.
+    describe : bool
+        Whether a thumbnail is wanted.
 
     Returns
     -------
@@ -90,13 +97,16 @@ def inspect(payload: bytes, name: str = "") -> Inspection:
             said = (image.width, image.height, len(image.getbands()))
             reason, kind = _unusable(image), image.format or ""
             oddities: list[str] = []
+            small = b""
             if reason is None:
                 oddities = _oddities(image, name)
                 # A reduced JPEG decode still reads every coded block, so it finds
                 # the same damage at a quarter of the time.
-                image.draft(None, (1, 1))
+                side = DECODED if describe else 1
+                image.draft(None, (side, side))
                 image.load()
-            return Inspection(*said, reason, kind, tuple(oddities))
+                small = thumbnail(image) if describe else b""
+            return Inspection(*said, reason, kind, tuple(oddities), small)
     except UnidentifiedImageError:
         return Inspection(
             reason=f"not an image ({len(payload)} bytes); "

@@ -50,12 +50,21 @@ class Registration:
         Decides the holdout.
     dry : bool
         Whether every piece is taken back, so that the ledger never shows the earlier ones.
+    regrouped : mapping of str to sequence of int, optional
+        Ids of samples in the ledger that new ones join, by the name of the group.
     """
 
     def __init__(
-        self, classes: Sequence[str], data: DataConfig, seed: int, *, dry: bool = False
+        self,
+        classes: Sequence[str],
+        data: DataConfig,
+        seed: int,
+        *,
+        dry: bool = False,
+        regrouped: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self._classes, self._data, self._seed, self._dry = classes, data, seed, dry
+        self._regrouped = regrouped or {}
         # Labels per class and side, and the newest event they count. Counting them anew for
         # each piece would make a large ingest quadratic.
         self._counts: tuple[Ids, Ids] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -76,6 +85,9 @@ class Registration:
         IngestError
             If a group would lie on both sides of the split: nothing is written then.
         """
+        groups = {content.group for content in contents.values() if content.group}
+        for group in sorted(groups & self._regrouped.keys()):
+            intake.name_group(connection, self._regrouped[group], group)
         known = intake.known_samples(connection, list(contents))
         given = {
             uid: settle(content.statements)

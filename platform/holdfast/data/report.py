@@ -54,6 +54,26 @@ class CollectionFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NearDuplicateFacts:
+    """What an ingest kept on one side of the split because it looks the same.
+
+    Attributes
+    ----------
+    num_groups, num_images, largest_group : int
+        Groups with an offered image, the images in them, and in the largest; those that were
+        in the ledger included.
+    num_across : int
+        Pairs that stand on two sides, because the source or an earlier ingest put them there.
+        An audit moves the training side of the clear ones out.
+    """
+
+    num_groups: int = 0
+    num_images: int = 0
+    largest_group: int = 0
+    num_across: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IngestReport:
     """What one ingest did.
 
@@ -90,6 +110,7 @@ class IngestReport:
     quarantined: tuple[SetAside, ...]
     conflicts: tuple[SetAside, ...]
     images: CollectionFacts = field(default_factory=CollectionFacts)
+    near_duplicates: NearDuplicateFacts = field(default_factory=NearDuplicateFacts)
     dry_run: bool = False
 
 

@@ -38,6 +38,10 @@ class DataConfig:
     holdout_fraction : float
         Share of each class's labels kept for evaluation, in [0, 0.5]. A class gives
         none before training has 8.
+    group_near_duplicates : bool
+        Whether images that are copies of each other but for size, light, a slight crop or
+        compression are found when they are taken in, and kept on one side of the split. A group
+        that the source names comes first.
     """
 
     image_size: int = 32
@@ -45,6 +49,7 @@ class DataConfig:
     classes: tuple[str, ...] = ()
     retired: tuple[str, ...] = ()
     holdout_fraction: float = 0.1
+    group_near_duplicates: bool = True
 
     def __post_init__(self) -> None:
         if not 8 <= self.image_size <= 1024:

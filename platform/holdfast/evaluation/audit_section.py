@@ -30,14 +30,20 @@ def audit(data: ReportData) -> str:
 def leak(data: ReportData) -> str | None:
     """Return what to do about copies on both sides of the split; None where there are none."""
     across = data.audit.get("images", {}).get("across_splits", {})
-    if not across.get("sets"):
+    kept = sum(across.get("kept", {}).values())
+    moved = across.get("moved", 0)
+    if not kept and (moved or not across.get("sets")):
         return None
-    sides = across["examples"][0]
-    pictures = "1 picture lies" if across["sets"] == 1 else f"{across['sets']:,} pictures lie"
+    number = kept or across["sets"]
+    pictures = "1 picture lies" if number == 1 else f"{number:,} pictures lie"
+    named = ""
+    if across.get("examples"):
+        sides = across["examples"][0]
+        named = f" (as {sides['holdout'][0]} is {sides['train'][0]})"
     return (
-        f"{pictures} in the holdout and, copied, in training ({sides['holdout'][0]} is "
-        f"{sides['train'][0]}), so the holdout measures what was learned by heart. Run holdfast "
-        "audit to see them all; ingest them anew with one of each, or copies in one group."
+        f"{pictures} in the holdout and, copied or nearly so, in training{named}, so the holdout "
+        "may measure what was learned by heart. Run holdfast audit to see them and why they "
+        "were left there."
     )
 
 
@@ -45,11 +51,26 @@ def _kinds(found: Mapping[str, Any], images: Mapping[str, Any]) -> str:
     flagged = sum(found.get("flagged_by_class", {}).values())
     rows = [["labels that look wrong", count(flagged)]]
     rows += [[kind.replace("_", " "), count(n)] for kind, n in images.get("found", {}).items()]
+    rows += _moved_out(images.get("across_splits", {}))
     rows += [
         [kind.replace("_", " "), f"{share:.0%} of the images, which is how this set is"]
         for kind, share in images.get("common", {}).items()
     ]
     return table("Findings", ["Kind", "Samples"], rows)
+
+
+def _moved_out(across: Mapping[str, Any]) -> list[list[str]]:
+    """Return rows about copies of held-out samples: those that left training, and the others."""
+    rows = []
+    if across.get("moved"):
+        what = f"{across['moved_exact']:,} exact, {across['moved_near']:,} nearly so"
+        rows.append(["copies of held-out samples", f"{count(across['moved'])} moved to quarantine"])
+        rows[-1][1] += f" ({what}); holdfast quarantine list shows them"
+    rows += [
+        ["copies of held-out samples", f"{count(number)} left in training: {why}"]
+        for why, number in across.get("kept", {}).items()
+    ]
+    return rows
 
 
 def _classes(data: ReportData, found: Mapping[str, Any]) -> str:

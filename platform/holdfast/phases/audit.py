@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from holdfast.model.neighbors import graph
 from holdfast.phases.balancing import as_json, look
 from holdfast.phases.describe import describe
 from holdfast.phases.found import Found, as_findings, collect, counts
-from holdfast.phases.image_audit import NEIGHBORS, ImageAudit, audit_images
+from holdfast.phases.image_audit import ACROSS, NEIGHBORS, ImageAudit, audit_images
 from holdfast.phases.label_audit import LabelAudit, inspect_labels
+from holdfast.phases.leaks import Leaks, find_leaks
 from holdfast.phases.pool import Pool, read_pool
 from holdfast.phases.turn import PhaseResult, Turn
 from holdfast.query.relabel import Suspects
@@ -24,6 +25,8 @@ from holdfast.records import Changes, Ids
 from holdfast.store import labels, rounds, samples
 
 LABEL_ERROR = "label_error"
+# Who moves copies of held-out samples out of training.
+WHO = "audit"
 # Pairs, groups and leaks that the ledger keeps of an audit, and the report shows.
 KEPT = 10
 
@@ -38,23 +41,30 @@ class Audit:
         None without labels, or where nobody asked for it.
     images : ImageAudit or None
         None without images, or where nobody asked for it.
+    leaks : Leaks
+        Copies of held-out samples in training; none where nobody looked at the images.
     """
 
     labels: LabelAudit | None
     images: ImageAudit | None
+    leaks: Leaks = field(default_factory=Leaks)
 
     def found(self) -> dict[str, Found]:
         """Return the findings of each kind that was looked for."""
-        of_images = {} if self.images is None else self.images.found
+        of_images: dict[str, Found] = {}
+        if self.images is not None:
+            across = self.leaks.found(self.images.found[ACROSS])
+            of_images = {**self.images.found, ACROSS: across}
         if self.labels is None:
-            return dict(of_images)
+            return of_images
         return {LABEL_ERROR: as_found(self.labels.flagged()), **of_images}
 
 
 def audit(turn: Turn) -> PhaseResult:
     """Rank the labels that hold, and look at the images when there are new ones.
 
-    A finding about an image is recorded in the round that makes it first. Cost: see
+    A finding about an image is recorded in the round that makes it first. Clear copies of
+    held-out samples leave training for the quarantine; see `leaks.find_leaks`. Cost: see
     `inspect_labels` and `audit_images`; nothing compares all with all above 50,000 samples.
     """
     project = turn.project
@@ -68,7 +78,8 @@ def audit(turn: Turn) -> PhaseResult:
     outcome["balance"] = as_json(balance)
     suspects: dict[str, Found] = {}
     if done.labels is not None:
-        suspects[LABEL_ERROR] = as_found(worth_asking(turn, done.labels))
+        moved = np.array(list(done.leaks.moved), np.int64)
+        suspects[LABEL_ERROR] = as_found(worth_asking(turn, done.labels)).besides(moved)
         outcome |= labels_outcome(turn, done.labels)
         outcome["suspects"] = len(suspects[LABEL_ERROR])
     if done.images is None:
@@ -77,10 +88,15 @@ def audit(turn: Turn) -> PhaseResult:
     outcome["images"] = {
         "round": turn.round_number,
         "newest": newest,
-        **images_outcome(turn, done.images),
+        **images_outcome(turn, done.images, done.leaks),
     }
-    found = suspects | dict(done.images.found)
-    return PhaseResult(changes=Changes(findings=as_findings(found, known)), outcome=outcome)
+    found = done.found() | suspects
+    changes = Changes(
+        findings=as_findings(found, known),
+        quarantined=done.leaks.moved,
+        quarantined_by=WHO,
+    )
+    return PhaseResult(changes=changes, outcome=outcome)
 
 
 def examine(turn: Turn, *, label: bool = True, images: bool = True) -> Audit:
@@ -96,6 +112,7 @@ def examine(turn: Turn, *, label: bool = True, images: bool = True) -> Audit:
         groups = samples.groups_of(connection, all_ids) if images else []
     table = pool.labeled
     found_in_labels = found_in_images = near = None
+    leaks = Leaks()
     embeddings = describe(project, all_ids if images else table.sample_ids_n)
     if images and len(all_ids):
         near = graph(embeddings, max(NEIGHBORS, project.config.audit.neighbors))
@@ -115,7 +132,8 @@ def examine(turn: Turn, *, label: bool = True, images: bool = True) -> Audit:
             turn.rng("images"),
             turn.progress,
         )
-    return Audit(labels=found_in_labels, images=found_in_images)
+        leaks = find_leaks(project, found_in_images, held_out, table)
+    return Audit(labels=found_in_labels, images=found_in_images, leaks=leaks)
 
 
 def as_found(suspects: Suspects) -> Found:
@@ -161,7 +179,7 @@ def labels_outcome(turn: Turn, done: LabelAudit) -> dict[str, object]:
     }
 
 
-def images_outcome(turn: Turn, done: ImageAudit) -> dict[str, object]:
+def images_outcome(turn: Turn, done: ImageAudit, leaks: Leaks) -> dict[str, object]:
     """Return what was found in the images as JSON, nothing of it per sample."""
     return {
         "samples": len(done.sample_ids_n),
@@ -173,6 +191,7 @@ def images_outcome(turn: Turn, done: ImageAudit) -> dict[str, object]:
         "across_splits": {
             "sets": len(done.leaks),
             "examples": [leak_sources(turn, done, one) for one in done.leaks[:KEPT].tolist()],
+            **leaks.as_json(),
         },
     }
 

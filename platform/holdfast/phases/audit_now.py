@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from sqlalchemy.engine import Connection
@@ -19,6 +21,8 @@ from holdfast.phases.audit import (
     leak_sources,
 )
 from holdfast.phases.found import KINDS, Found, collect
+from holdfast.phases.leak_reasons import num_moved_out
+from holdfast.phases.leaks import FEW_LABELS, RELEASED, UNSURE, Leaks
 from holdfast.phases.turn import Progress, Turn
 from holdfast.project import Project
 from holdfast.store import intake, labels, rounds, samples
@@ -43,6 +47,8 @@ class AuditNow:
         By class id.
     class_sizes : tuple of int
         Labels of each class, by class id.
+    num_moved_out : int
+        Copies of held-out samples that audits before have moved to quarantine.
     """
 
     audit: Audit
@@ -51,6 +57,7 @@ class AuditNow:
     errors: tuple[str, ...]
     class_names: tuple[str, ...]
     class_sizes: tuple[int, ...]
+    num_moved_out: int
 
     def class_name(self, class_id: int) -> str | None:
         """Return the name of a class, None for -1."""
@@ -91,6 +98,7 @@ def audit_now(
         newest = rounds.newest(connection)
         conflicts = _conflicts(connection)
         counts = samples.counts(connection)
+        moved_out = num_moved_out(connection)
         names = labels.class_names(connection)
         table = labels.resolve(connection, labels.open_scope(connection))
     if counts["train"] + counts["holdout"] == 0:
@@ -111,11 +119,16 @@ def audit_now(
         found={one: found[one] for one in KINDS if one in found and kind in (None, one)},
         numbers={
             **({} if done.labels is None else labels_outcome(turn, done.labels)),
-            **({} if done.images is None else {"images": images_outcome(turn, done.images)}),
+            **(
+                {}
+                if done.images is None
+                else {"images": images_outcome(turn, done.images, done.leaks)}
+            ),
         },
         errors=_errors(turn, done),
         class_names=tuple(names),
         class_sizes=tuple(np.bincount(table.class_ids_n, minlength=len(names)).tolist()),
+        num_moved_out=moved_out,
     )
 
 
@@ -155,17 +168,45 @@ def _conflicts(connection: Connection) -> Found:
 
 
 def _errors(turn: Turn, done: Audit) -> tuple[str, ...]:
-    if done.images is None or not len(done.images.leaks):
+    """Say which pictures are on both sides, and what the next round does about it."""
+    images, leaks = done.images, done.leaks
+    if images is None or not (len(images.leaks) or len(leaks.pairs_p2)):
         return ()
-    leaks = done.images.leaks
     named = []
-    for number in leaks[:_LEAKS].tolist():
-        sides = leak_sources(turn, done.images, number)
+    for number in images.leaks[:_LEAKS].tolist():
+        sides = leak_sources(turn, images, number)
         named.append(" is ".join(", ".join(sides[side][:_FILES]) for side in ("holdout", "train")))
-    more = f" and {len(leaks) - len(named):,} more" if len(leaks) > len(named) else ""
-    what = "1 picture lies" if len(leaks) == 1 else f"{len(leaks):,} pictures lie"
+    if not named:
+        named = _pairs(turn, leaks)
+    number = max(len(images.leaks), len(np.unique(leaks.pairs_p2[:, 1])))
+    more = f" and {number - len(named):,} more" if number > len(named) else ""
+    what = "1 picture lies" if number == 1 else f"{number:,} pictures lie"
     return (
-        f"{what} in the holdout and, copied, in training ({'; '.join(named)}{more}): the "
-        "holdout then measures what was learned by heart. Remove one of each, or give copies "
-        "one name in the group column of a manifest, and ingest into a new project",
+        f"{what} in the holdout and, copied or nearly so, in training ({'; '.join(named)}{more}): "
+        "the holdout then measures what was learned by heart. The next round "
+        f"{_what_happens(leaks)}. Copies that get one name in the group column of a manifest "
+        "stay on one side from the start",
     )
+
+
+def _pairs(turn: Turn, leaks: Leaks) -> list[str]:
+    closest = leaks.pairs_p2[np.argsort(leaks.closeness_p, kind="stable")[:_LEAKS]]
+    with turn.project.ledger.read() as connection:
+        sources = samples.sources_of(connection, closest.ravel())
+    names = [Path(one).name for one in sources]
+    return [f"{held} is {ours}" for ours, held in zip(names[::2], names[1::2], strict=True)]
+
+
+def _what_happens(leaks: Leaks) -> str:
+    """Say what becomes of the training side, as what the next round does."""
+    if not leaks.pairs_p2.size:
+        return "leaves them there, because they are flat or not clear copies: look at them"
+    parts = [f"moves {len(leaks.moved):,} of the training samples to quarantine"]
+    stay = Counter(leaks.kept.values())
+    whys = {
+        FEW_LABELS: "because their classes have too few labels to lose one",
+        UNSURE: "because they may be pictures of their own: look at them",
+        RELEASED: "because a person has released them",
+    }
+    parts += [f"leaves {stay[one]:,} {why}" for one, why in whys.items() if stay[one]]
+    return ", and ".join(parts)

@@ -14,6 +14,7 @@ from holdfast.errors import DayLimitError, PoolExhaustedError
 from holdfast.phases import scoring
 from holdfast.phases.audit import LABEL_ERROR
 from holdfast.phases.balancing import raised
+from holdfast.phases.confirming import confirming_items
 from holdfast.phases.describe import PixelSpace
 from holdfast.phases.gold import gold_items, mixed_in
 from holdfast.phases.index import candidate_ids
@@ -88,11 +89,14 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
     if not budget:
         raise PoolExhaustedError(config.query.budget, 0)
     gold = gold_items(turn, pool, math.floor(config.agreement.gold_share * budget))
+    share = min(math.floor(config.query.share_holdout * budget), budget - len(gold) - 1)
+    extra = gold + confirming_items(turn, pool, share)
+    suspects = _besides(suspects, np.array([one.sample_id for one in extra], np.int64))
     reserve = min(
-        math.ceil(config.agreement.reserve_share * budget), max(budget - len(gold) - 1, 0)
+        math.ceil(config.agreement.reserve_share * budget), max(budget - len(extra) - 1, 0)
     )
     candidates = _candidates(turn, pool)
-    asked = raised(turn, replace(config.query, budget=budget - len(gold)), names)
+    asked = raised(turn, replace(config.query, budget=budget - len(extra)), names)
     items = select(
         candidates,
         suspects,
@@ -105,7 +109,7 @@ def choose(turn: Turn, findings: Iterable[Finding]) -> Choice:
     proposals = propose_new_classes(candidates, turn.rng("new classes"))
     items = with_proposals(items, proposals, candidates)
     return Choice(
-        items=mixed_in(items, gold, turn.rng("gold places")) if gold else items,
+        items=mixed_in(items, extra, turn.rng("gold places")) if extra else items,
         budget=budget,
         reserve=reserve,
         advice=advise(turn, answers=budget, num_pool=len(pool.unlabeled_ids)),
@@ -127,6 +131,17 @@ def _suspects(findings: Iterable[Finding], pool: Pool) -> Suspects:
         given_s=np.array([one.given for one in chosen], np.int64),
         suggested_s=np.array([one.suggested for one in chosen], np.int64),
         error_probs_s=np.array([1.0 - one.score for one in chosen], np.float64),
+    )
+
+
+def _besides(suspects: Suspects, asked_ids: Ids) -> Suspects:
+    """Return the suspects that are not asked about for another reason."""
+    rows = ~np.isin(suspects.sample_ids_s, asked_ids)
+    return Suspects(
+        sample_ids_s=suspects.sample_ids_s[rows],
+        given_s=suspects.given_s[rows],
+        suggested_s=suspects.suggested_s[rows],
+        error_probs_s=suspects.error_probs_s[rows],
     )
 
 

@@ -11,13 +11,11 @@ from holdfast.evaluation.holdout_predictions import HoldoutPredictions
 from holdfast.evaluation.metrics import measure, predict
 from holdfast.evaluation.retention import compare_rounds
 from holdfast.phases import measured, scoring
+from holdfast.phases.confirming import ENOUGH_VERIFIED
 from holdfast.phases.summary import write_report
 from holdfast.phases.turn import PhaseResult, Turn, version_of
 from holdfast.records import Changes, Promotion
 from holdfast.store import labels, models
-
-# Verified holdout samples from which on unverified ones are left out of the comparison.
-_ENOUGH_VERIFIED = 100
 
 
 def evaluate(turn: Turn) -> PhaseResult:
@@ -35,7 +33,7 @@ def evaluate(turn: Turn) -> PhaseResult:
         names = labels.class_names(connection)
         earlier = measured.by_round(connection, turn.round_number - 1)
     num_verified = int(holdout.verified_n.sum())
-    kept = holdout.verified_n if num_verified >= _ENOUGH_VERIFIED else np.ones(len(holdout), bool)
+    kept = holdout.verified_n if num_verified >= ENOUGH_VERIFIED else np.ones(len(holdout), bool)
     ids, truth = holdout.sample_ids_n[kept], holdout.class_ids_n[kept]
     numbers: dict[str, Any] = {}
     said: dict[str, HoldoutPredictions] = {}

@@ -46,7 +46,8 @@ def preview(project: Project, progress: Progress | None = None) -> Preview:
     """Audit and choose as the next round would, and write the contact sheet.
 
     The draws are those of that round, so that it asks the same unless something changes
-    before. Cost: that of the audit and query phases.
+    before, or it finds copies of held-out samples in training, which leave it. Cost: that of
+    the audit and query phases.
 
     Raises
     ------

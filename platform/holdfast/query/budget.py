@@ -35,6 +35,9 @@ class QueryConfig:
         Share of the answers for labels on record that look wrong, at most, in [0, 1].
     share_random : float
         Share for samples drawn at random: the only unbiased look at the pool.
+    share_holdout : float
+        Share of the answers that confirm labels of held-out samples, in [0, 0.5], until 100 are
+        confirmed; the class with the fewest confirmed first. The others divide the rest.
     floor_suspects : float
         Share for the most suspect labels even if they are hardly suspect, at least; at most
         `share_suspects`.
@@ -67,6 +70,7 @@ class QueryConfig:
     strategy: str = "margin"
     share_suspects: float = 0.5
     share_random: float = 0.08
+    share_holdout: float = 0.0
     floor_suspects: float = 0.0
     floor_random: float = 0.0
     floor_new: float = 0.0
@@ -87,6 +91,7 @@ class QueryConfig:
             )
         for name in ("share_suspects", "share_random", "share_explore"):
             _between(name, getattr(self, name), 0.0, 1.0)
+        _between("share_holdout", self.share_holdout, 0.0, 0.5)
         _between("suspect_threshold", self.suspect_threshold, 0.01, 0.99)
         _between("rare_power", self.rare_power, 0.0, 2.0)
         _between("candidates_factor", self.candidates_factor, 1, 100)

@@ -23,12 +23,14 @@ class KnownSample:
     ----------
     untouched : bool
         Nobody ever labeled it, so no model ever learned from it.
+    group : str or None
     """
 
     id: int
     split: Split
     usable: bool
     untouched: bool
+    group: str | None
 
 
 def known_samples(connection: Connection, uids: Sequence[str]) -> dict[str, KnownSample]:
@@ -37,12 +39,17 @@ def known_samples(connection: Connection, uids: Sequence[str]) -> dict[str, Know
     found = {}
     for chunk in chunks(uids):
         rows = connection.execute(
-            sa.select(sample.c.uid, sample.c.id, sample.c.split, sample.c.state, spoken_of).where(
-                among(sample.c.uid, chunk)
-            )
+            sa.select(
+                sample.c.uid,
+                sample.c.id,
+                sample.c.split,
+                sample.c.state,
+                spoken_of,
+                sample.c.group,
+            ).where(among(sample.c.uid, chunk))
         )
-        for uid, sample_id, split, state, labeled in rows:
-            found[uid] = KnownSample(sample_id, split, state == "ok", not labeled)
+        for uid, sample_id, split, state, labeled, group in rows:
+            found[uid] = KnownSample(sample_id, split, state == "ok", not labeled, group)
     return found
 
 
@@ -68,6 +75,16 @@ def hold_out(connection: Connection, sample_ids: Sequence[int]) -> None:
     for chunk in chunks(sample_ids):
         connection.execute(
             sa.update(sample).where(among(sample.c.id, chunk)).values(split="holdout")
+        )
+
+
+def name_group(connection: Connection, sample_ids: Sequence[int], group: str) -> None:
+    """Put samples that have no group into one."""
+    for chunk in chunks(sample_ids):
+        connection.execute(
+            sa.update(sample)
+            .where(among(sample.c.id, chunk), sample.c.group.is_(None))
+            .values(group=group)
         )
 
 

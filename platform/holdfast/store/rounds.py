@@ -109,7 +109,7 @@ def apply(connection: Connection, changes: Changes, round_number: int) -> None:
     labels.append(connection, changes.label_events, round_number)
     add_findings(connection, changes.findings, round_number)
     _settle(connection, changes.settlements, round_number)
-    quarantine.set_aside(connection, changes.quarantined, "annotators")
+    quarantine.set_aside(connection, changes.quarantined, changes.quarantined_by)
     quarantine.release(connection, changes.released, "annotators")
     if changes.query is not None:
         queries.add_query(connection, changes.query)

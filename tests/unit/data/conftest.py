@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from holdfast.data.splits import DataConfig
-from holdfast.store.images import ImageStore
+from holdfast.quality.duplicate_search import DuplicateSearch
+from holdfast.store.images import EmbeddingStore, ImageStore
 from holdfast.store.ledger import Ledger
 
 
@@ -25,6 +26,11 @@ class Target:
     ledger: Ledger
     images: ImageStore
     config: Settings
+
+    @property
+    def near_duplicates(self) -> DuplicateSearch:
+        embeddings = EmbeddingStore(self.images.path.parent / "embeddings")
+        return DuplicateSearch(self.ledger, self.images, embeddings)
 
 
 @pytest.fixture

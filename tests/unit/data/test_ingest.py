@@ -9,8 +9,9 @@ from PIL import Image
 from holdfast.data.ingest import ingest, ingest_images
 from holdfast.data.splits import DataConfig
 from holdfast.errors import IngestError
+from holdfast.quality.duplicate_search import DuplicateSearch
 from holdfast.store import labels, rounds, samples
-from holdfast.store.images import ImageStore
+from holdfast.store.images import EmbeddingStore, ImageStore
 from holdfast.store.ledger import Ledger
 from holdfast.store.schema import sample
 
@@ -26,6 +27,11 @@ class Target:
     ledger: Ledger
     images: ImageStore
     config: Settings
+
+    @property
+    def near_duplicates(self) -> DuplicateSearch:
+        embeddings = EmbeddingStore(self.images.path.parent / "embeddings")
+        return DuplicateSearch(self.ledger, self.images, embeddings)
 
 
 @pytest.fixture

@@ -29,12 +29,15 @@ with Project.open(Path(sys.argv[1])) as project:
 
 @pytest.fixture
 def images(tmp_path):
+    """Thirty images; the last six are paler copies of the first, which belong together."""
     rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (24, 8, 8), dtype=np.uint8)
+    pixels = np.concatenate([pixels, pixels[:6] // 2 + 60])
     for number in range(30):
         path = tmp_path / "in" / ("cat" if number % 2 else "dog") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         buffer = BytesIO()
-        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(buffer, "PNG")
+        Image.fromarray(pixels[number]).save(buffer, "PNG")
         path.write_bytes(buffer.getvalue())
     return tmp_path / "in"
 
@@ -68,6 +71,8 @@ def digest_and_samples(folder):
         ids = np.concatenate([samples.usable_ids(connection, s) for s in ("train", "holdout")])
         uids = samples.uids_of(connection, ids)
         assert project.images.missing(uids) == []
+        groups = [group for group in samples.groups_of(connection, ids) if group]
+        assert len(uids) < 30 or len(groups) == 2 * len(set(groups)) == 12
         return project.ledger.digest(), len(uids)
 
 

@@ -148,7 +148,7 @@ def test_ingest_by_processes_equals_one_by_threads(target, folder, monkeypatch):
 def test_ingest_by_processes_names_the_file_that_cannot_be_read(tmp_path):
     missing = decoders.Asked(str(tmp_path / "gone.png"), None)
     with pytest.raises(IngestError, match=r"gone\.png cannot be read"):
-        list(decoders.look_at_all([missing], keep=True, many=True))
+        list(decoders.look_at_all([missing], keep=True, describe=True, many=True))
 
 
 def test_quarantined_file_stays_in_the_ledger_with_its_source(target, tmp_path, png):

@@ -47,9 +47,9 @@ def looked(monkeypatch):
     names = []
     look = decoders.look
 
-    def noted(asked, keep=True):
+    def noted(asked, keep=True, describe=False):
         names.append(asked.name)
-        return look(asked, keep)
+        return look(asked, keep, describe)
 
     monkeypatch.setattr(decoders, "look", noted)
     return names
