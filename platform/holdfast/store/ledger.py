@@ -135,7 +135,7 @@ def _engine(url: str) -> Engine:
 
 
 def _migrate(engine: Engine) -> None:
-    newest = "0003"
+    newest = "0005"
     with engine.connect() as connection:
         if sa.inspect(connection).has_table("alembic_version"):
             current = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
