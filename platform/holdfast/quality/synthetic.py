@@ -5,6 +5,7 @@ Shape suffixes: n real images, m generated images, h images of a half, d dimensi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,8 +129,8 @@ def judge(
 
     Notes
     -----
-    Cost: 20 halves, O(h d^2 + d^3 + h^2 d) each; D is brought down to 64 by principal
-    components of the real images first.
+    Cost: 20 halves, O(h d^2 + d^3 + h^2 d) each; more than 64 dimensions are brought down to
+    64 by a random projection [3]_ first.
 
     References
     ----------
@@ -137,6 +138,8 @@ def judge(
        Nash Equilibrium", NeurIPS 2017 (Fréchet distance of embeddings).
     .. [2] Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance
        matrices", Journal of Multivariate Analysis, 2004 (covariance from few images).
+    .. [3] Johnson and Lindenstrauss, "Extensions of Lipschitz mappings into a Hilbert space",
+       Contemporary Mathematics, 1984.
     """
     num_real, num_drawn = len(real_nd), len(drawn_md)
     facts = {"num_real": num_real, "num_drawn": num_drawn + num_copies, "num_copies": num_copies}
@@ -150,7 +153,7 @@ def judge(
     if num_drawn < half:
         reason = f"{num_drawn} images are left to judge by, {half} are needed"
         return Verdict(passed=False, reason=reason, **facts)
-    real, drawn = _reduced(real_nd, drawn_md)
+    real, drawn = _reduced(real_nd, drawn_md, rng)
     found = np.array([_compare(real, drawn, half, rng) for _ in range(_HALVES)])
     frechet, frechet_real, density, coverage, coverage_real = np.median(found, axis=0).tolist()
     furthest, least = config.frechet * frechet_real, config.coverage * coverage_real
@@ -254,14 +257,19 @@ def _between(one: Moments, other: Moments) -> float:
     return max(float(np.square(mean_a - mean_b).sum() + spread), 0.0)
 
 
-def _reduced(real_nd: Floats, drawn_md: Floats) -> tuple[Floats, Floats]:
-    """Return both along the directions in which the real ones differ most."""
+def _reduced(real_nd: Floats, drawn_md: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return both along as many random directions as a covariance may have.
+
+    Not along the principal components of the real ones: few images span what they lie in, and
+    every other image, real or not, would come out smaller than they are.
+    """
     if real_nd.shape[1] <= _MOST_DIMENSIONS:
         return real_nd, drawn_md
-    mean = real_nd.mean(axis=0)
-    axes = np.linalg.svd(real_nd - mean, full_matrices=False)[2][:_MOST_DIMENSIONS].T
-    return (real_nd - mean) @ axes, (drawn_md - mean) @ axes
+    axes = rng.normal(size=(real_nd.shape[1], _MOST_DIMENSIONS)) / np.sqrt(_MOST_DIMENSIONS)
+    return real_nd @ axes.astype(np.float32), drawn_md @ axes.astype(np.float32)
 
 
 def _flat(images_nchw: Images) -> Floats:
-    return images_nchw.reshape(len(images_nchw), -1).astype(np.float32)
+    return images_nchw.reshape(len(images_nchw), math.prod(images_nchw.shape[1:])).astype(
+        np.float32
+    )
