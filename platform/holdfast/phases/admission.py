@@ -34,12 +34,13 @@ def drawn_for(turn: Turn, scope: Scope, moment: Moment, num_classes: int) -> Syn
         # The learn phase will find the same, and learn nothing.
         return Synthesis(config=config, reason="no label changed since the champion learned")
     made = synthesize(
-        project,
         scoring.champion_state(project),
         table,
         doubts,
         num_classes,
+        lambda sample_ids: scoring.read_images(project, sample_ids),
         config,
+        project.config.network,
         turn.rng("synthetic"),
         turn.progress,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,15 +16,14 @@ from PIL import Image
 
 from holdfast.data import versions
 from holdfast.data.balance import rare_classes
-from holdfast.data.synthetic_settings import SyntheticConfig, check_side
+from holdfast.data.synthetic_settings import SyntheticConfig
 from holdfast.learning.learner import LearnerState
 from holdfast.model import generator
 from holdfast.model.ensemble import Ensemble, restore_model
 from holdfast.model.inference import predict
 from holdfast.model.network import Network
-from holdfast.phases import scoring
+from holdfast.model.spec import NetworkConfig
 from holdfast.phases.turn import Progress
-from holdfast.project import Project
 from holdfast.quality.synthetic import LEAST_REAL, Verdict, copies, judge
 from holdfast.records import Floats, Ids, Images, LabelTable, SyntheticImage
 from holdfast.seeds import integer_seed
@@ -118,12 +117,13 @@ class Synthesis:
 
 
 def synthesize(
-    project: Project,
     state: LearnerState | None,
     table: LabelTable,
     doubts: Mapping[int, float],
     num_classes: int,
+    read: Callable[[Ids], Images],
     config: SyntheticConfig,
+    network_config: NetworkConfig,
     rng: np.random.Generator,
     progress: Progress | None = None,
 ) -> Synthesis:
@@ -140,6 +140,8 @@ def synthesize(
         Labels of training samples; never of the holdout.
     doubts : mapping of int to float
         Samples whose label is in doubt: nothing is taught or judged by them.
+    read : callable
+        Sample ids to decoded images, shape (N, C, H, W).
 
     Raises
     ------
@@ -154,7 +156,6 @@ def synthesize(
     judging of each rare class. Memory: what it is taught, 20,000 images and up to 2,000 of
     each rare class.
     """
-    check_side(project.config.data.image_size)
     seed = integer_seed(rng)
     if state is None:
         return Synthesis(config=config, seed=seed, reason="there is no champion yet to judge by")
@@ -166,7 +167,7 @@ def synthesize(
         return Synthesis(config=config, seed=seed, reason="no class is rare")
     draws = np.random.default_rng(seed)
     rows = _taught(labels_n, rare_k, draws)
-    images_nchw, labels_n = scoring.read_images(project, ids_n[rows]), labels_n[rows]
+    images_nchw, labels_n = read(ids_n[rows]), labels_n[rows]
     wanted_k = np.minimum((round(float(counts_k.mean())) - counts_k).clip(min=0), config.per_class)
     # Where nothing could be said about them, none are drawn.
     asked_k = rare_k & (counts_k >= LEAST_REAL)
@@ -179,18 +180,17 @@ def synthesize(
             labels_n,
             _chances(labels_n, rare_k),
             config=config,
-            device=project.config.network.device,
+            device=network_config.device,
             rng=draws,
             told=None if progress is None else lambda done, of: progress("teaching", done, of),
         )
-        device = project.config.network.device
-        drawn_mchw = generator.draw(taught, classes_m, device=device, rng=draws)
+        drawn_mchw = generator.draw(taught, classes_m, device=network_config.device, rng=draws)
         made = taught.sha256
-    network = restore_model(state.tensors, state.header, project.config.network)
+    network = restore_model(state.tensors, state.header, network_config)
     classes = tuple(
         _judged(
-            project,
             network,
+            network_config,
             class_id,
             images_nchw[labels_n == class_id],
             drawn_mchw[classes_m == class_id],
@@ -205,8 +205,8 @@ def synthesize(
 
 
 def _judged(
-    project: Project,
     network: Network | Ensemble,
+    network_config: NetworkConfig,
     class_id: int,
     real_nchw: Images,
     drawn_mchw: Images,
@@ -218,7 +218,7 @@ def _judged(
     repeated = copies(drawn_mchw, real_nchw)
     fresh = drawn_mchw[~repeated]
     real_nd, fresh_md = (
-        predict(network, images, config=project.config.network).embeddings_nd
+        predict(network, images, config=network_config).embeddings_nd
         for images in (real_nchw, fresh)
     )
     verdict = judge(real_nd, fresh_md, config, rng, int(repeated.sum()))

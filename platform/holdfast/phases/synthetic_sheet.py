@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from holdfast.data.synthetic_settings import check_side
 from holdfast.errors import ConfigError
+from holdfast.evaluation import tables
 from holdfast.evaluation.report import page, replace_text
-from holdfast.evaluation.tables import NOTHING, empty, section, table
+from holdfast.evaluation.tables import NOTHING, empty, section
 from holdfast.phases import scoring
 from holdfast.phases.synthesis import DrawnClass, Synthesis, synthesize
 from holdfast.phases.tiers import doubts_of
@@ -88,17 +90,21 @@ def make_synthetic_sheet(
         newest = rounds.newest(connection)
         number = 0 if newest is None else newest.number
         closed = newest is None or newest.state != "open"
-        made = synthesize(
-            project,
-            state,
-            labels.resolve(connection, labels.open_scope(connection), "train"),
-            doubts_of(connection, number),
-            len(names),
-            project.config.learning.synthetic,
-            # As the open round will draw, or the next.
-            generator(project.config.seed, "synthetic", number + closed),
-            progress,
-        )
+        table = labels.resolve(connection, labels.open_scope(connection), "train")
+        doubts = doubts_of(connection, number)
+    check_side(project.config.data.image_size)
+    made = synthesize(
+        state,
+        table,
+        doubts,
+        len(names),
+        lambda sample_ids: scoring.read_images(project, sample_ids),
+        project.config.learning.synthetic,
+        project.config.network,
+        # As the open round will draw, or the next.
+        generator(project.config.seed, "synthetic", number + closed),
+        progress,
+    )
     written = project.reports / "synthetic.html" if path is None else path
     written.parent.mkdir(parents=True, exist_ok=True)
     body = _body(made, names, num_images)
@@ -110,7 +116,7 @@ def make_synthetic_sheet(
 def _body(made: Synthesis, names: Sequence[str], num_images: int) -> str:
     if not made.classes:
         return section("Nothing was drawn", "", empty(f"Nothing was drawn: {made.reason}."))
-    numbers = table("", _HEAD, [_row(one, names[one.class_id]) for one in made.classes])
+    numbers = tables.table("", _HEAD, [_row(one, names[one.class_id]) for one in made.classes])
     parts = [section("What was measured", _MEASURED, numbers)]
     for one in made.classes:
         verdict = "passed" if one.verdict.passed else "failed"
