@@ -105,8 +105,10 @@ def _admitted(project: Project) -> list[Any]:
 def test_first_round_draws_nothing_and_says_why(lived: Path) -> None:
     with Project.open(lived) as project:
         told = _outcome(project, 1, "snapshot")["synthetic"]
+        said = _outcome(project, 1, "snapshot")["admitted"]
     assert told["admitted"] == 0
     assert "no champion yet" in told["reason"]
+    assert said == f"none: {told['reason']}"
 
 
 def test_round_admits_images_of_the_rare_class_and_learns_from_them(lived: Path) -> None:
@@ -115,6 +117,8 @@ def test_round_admits_images_of_the_rare_class_and_learns_from_them(lived: Path)
         images = _admitted(project)
         payloads = project.synthetic.read([one.uid for one in images])
         learned = _outcome(project, 2, "learn")
+        said = _outcome(project, 2, "snapshot")["admitted"]
+    assert said == f"{PER_CLASS} of red"
     assert list(told["classes"]) == ["red"]
     assert told["admitted"] == learned["synthetic"] == len(images) == PER_CLASS
     assert {one.generator for one in images} == {told["generator"]}

@@ -182,7 +182,8 @@ def draw(
     if unknown:
         raise ValueError(f"the generator was taught {generator.class_ids}, not {unknown}")
     place, draws = resolve_device(device), torch.Generator().manual_seed(integer_seed(rng))
-    shape, images = generator.image_shape, np.empty((len(class_ids_m), *generator.image_shape))
+    shape = generator.image_shape
+    images = np.empty((len(class_ids_m), *shape), np.uint8)
     classes = torch.from_numpy(np.searchsorted(np.array(generator.class_ids), class_ids_m))
     with _reproducible(shape[1], 0), torch.inference_mode():
         network = _network(generator.width, shape, len(generator.class_ids))
@@ -198,8 +199,9 @@ def draw(
             for level in scheduler.timesteps:
                 said = network(noisy, level.to(place), part).sample
                 noisy = scheduler.step(said, level, noisy).prev_sample
-            images[start : start + len(part)] = noisy.cpu().numpy()
-    return ((images + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+            drawn = ((noisy + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            images[start : start + len(part)] = drawn.cpu().numpy()
+    return images
 
 
 @contextmanager

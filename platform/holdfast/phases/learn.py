@@ -47,6 +47,7 @@ def snapshot(turn: Turn) -> PhaseResult:
         names = labels.class_names(connection)
     made = drawn_for(turn, scope, moment, len(names))
     told = None if made is None else made.as_json(names)
+    said = {} if made is None else {"synthetic": told, "admitted": made.in_words(names)}
     config = replace(turn.project.config, learning=_learning(turn))
     with turn.project.ledger.read() as connection:
         tiers = make_tiers(connection, config, turn.round_number, scope, moment, told)
@@ -59,7 +60,7 @@ def snapshot(turn: Turn) -> PhaseResult:
     }
     return PhaseResult(
         changes=Changes(versions=tiers, synthetic=() if made is None else made.admitted),
-        outcome=outcome if told is None else outcome | {"synthetic": told},
+        outcome=outcome | said,
     )
 
 

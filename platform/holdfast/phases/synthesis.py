@@ -98,6 +98,14 @@ class Synthesis:
         """The same images, as PNG files."""
         return [png for one in self.classes for png in one.admitted]
 
+    def in_words(self, names: Sequence[str]) -> str:
+        """Say how many images of which class are admitted: `60 of cat, none of dog`."""
+        if not self.classes:
+            return f"none: {self.reason}"
+        return ", ".join(
+            f"{len(one.admitted) or 'none'} of {names[one.class_id]}" for one in self.classes
+        )
+
     def as_json(self, names: Sequence[str]) -> dict[str, object]:
         """Return what a version's recipe keeps: settings, seed, generator, verdicts, digest."""
         images = self.admitted
