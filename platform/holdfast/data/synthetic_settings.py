@@ -33,7 +33,7 @@ class SyntheticConfig:
         Channels of the generator's first stage, a multiple of 8. Cost grows with its square.
     frechet : float
         A class passes up to this many times the Fréchet distance between halves of its real
-        images, above 0.
+        images, above 0; a twentieth of that to the nearest other class is allowed in any case.
     coverage : float
         A class passes from this many times the coverage that halves of its real images have of
         each other, in [0, 1]: the part of them with one of the others nearby.

@@ -19,9 +19,8 @@ from holdfast.data.balance import rare_classes
 from holdfast.data.synthetic_settings import SyntheticConfig
 from holdfast.learning.learner import LearnerState
 from holdfast.model import generator
-from holdfast.model.ensemble import Ensemble, restore_model
+from holdfast.model.ensemble import restore_model
 from holdfast.model.inference import predict
-from holdfast.model.network import Network
 from holdfast.model.spec import NetworkConfig
 from holdfast.phases.turn import Progress
 from holdfast.quality.synthetic import LEAST_REAL, Verdict, copies, judge
@@ -195,13 +194,19 @@ def synthesize(
         drawn_mchw = generator.draw(taught, classes_m, device=network_config.device, rng=draws)
         made = taught.sha256
     network = restore_model(state.tensors, state.header, network_config)
+
+    def embed(images: Images) -> Floats:
+        return predict(network, images, config=network_config).embeddings_nd
+
+    embedded_nd = embed(images_nchw)
+    embeddings = {k: embedded_nd[labels_n == k] for k in np.unique(labels_n).tolist()}
     classes = tuple(
         _judged(
-            network,
-            network_config,
+            embed,
             class_id,
             images_nchw[labels_n == class_id],
             drawn_mchw[classes_m == class_id],
+            embeddings,
             int(wanted_k[class_id]),
             config,
             draws,
@@ -213,11 +218,11 @@ def synthesize(
 
 
 def _judged(
-    network: Network | Ensemble,
-    network_config: NetworkConfig,
+    embed: Callable[[Images], Floats],
     class_id: int,
     real_nchw: Images,
     drawn_mchw: Images,
+    embeddings: Mapping[int, Floats],
     wanted: int,
     config: SyntheticConfig,
     rng: np.random.Generator,
@@ -225,11 +230,8 @@ def _judged(
     """Judge the images of one class."""
     repeated = copies(drawn_mchw, real_nchw)
     fresh = drawn_mchw[~repeated]
-    real_nd, fresh_md = (
-        predict(network, images, config=network_config).embeddings_nd
-        for images in (real_nchw, fresh)
-    )
-    verdict = judge(real_nd, fresh_md, config, rng, int(repeated.sum()))
+    others = [of_class for other, of_class in embeddings.items() if other != class_id]
+    verdict = judge(embeddings[class_id], embed(fresh), others, config, rng, int(repeated.sum()))
     return DrawnClass(
         class_id=class_id,
         verdict=verdict,

@@ -39,6 +39,7 @@ _HEAD = (
     "copies",
     "Fréchet distance",
     "of real halves",
+    "of another class",
     "coverage",
     "of real halves",
     "density",
@@ -130,14 +131,21 @@ def _body(made: Synthesis, names: Sequence[str], num_images: int) -> str:
 
 _MEASURED = (
     "By the champion's encoder. A class passes when its generated images lie about as far from "
-    "a half of its real images as the other half does, and around as many of them; copies of "
-    "real images are never admitted."
+    "a half of its real images as the other half does, or far nearer than any other class, and "
+    "around about as many of them; copies of real images are never admitted."
 )
 
 
 def _row(one: DrawnClass, name: str) -> list[str]:
     said = one.verdict
-    measures = (said.frechet, said.frechet_real, said.coverage, said.coverage_real, said.density)
+    measures = (
+        said.frechet,
+        said.frechet_real,
+        said.frechet_other,
+        said.coverage,
+        said.coverage_real,
+        said.density,
+    )
     return [
         name,
         f"{said.num_real:,}",

@@ -22,8 +22,8 @@ def _points(num, seed=0, *, dimensions=16, shift=0.0, scale=1.0):
     return (rng.normal(size=(num, dimensions)) * scale + shift).astype(np.float32)
 
 
-def _judge(real, drawn, num_copies=0, config=CONFIG):
-    return judge(real, drawn, config, np.random.default_rng(7), num_copies)
+def _judge(real, drawn, num_copies=0, config=CONFIG, others=()):
+    return judge(real, drawn, others, config, np.random.default_rng(7), num_copies)
 
 
 def test_frechet_distance_of_a_set_to_itself_is_zero():
@@ -92,6 +92,24 @@ def test_judge_of_one_image_repeated_fails_coverage():
     assert not verdict.passed
     assert "within the limit" in verdict.reason
     assert verdict.coverage < CONFIG.coverage * verdict.coverage_real
+
+
+def test_judge_allows_a_twentieth_of_the_distance_to_the_nearest_other_class():
+    real, drawn = _points(60, scale=0.1), _points(60, 1, scale=0.1, shift=0.2)
+    far, near = _points(60, 2, shift=20), _points(60, 3, scale=0.1, shift=0.5)
+    strict = SyntheticConfig(coverage=0.0)
+    assert not _judge(real, drawn, config=strict).passed
+    passed = _judge(real, drawn, config=strict, others=[far, _points(1, 4)])
+    assert passed.passed
+    assert passed.frechet_other == pytest.approx(frechet_distance(real, far))
+    refused = _judge(real, drawn, config=strict, others=[far, near])
+    assert not refused.passed
+    assert refused.frechet_other == pytest.approx(frechet_distance(real, near))
+
+
+def test_judge_of_another_class_fails():
+    real, other = _points(60, scale=0.1), _points(120, 1, scale=0.1, shift=3)
+    assert not _judge(real, other[:60], others=[other[60:]]).passed
 
 
 def test_judge_passes_anything_that_no_limit_forbids():
