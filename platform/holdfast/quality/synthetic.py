@@ -33,7 +33,7 @@ _MOST_DIMENSIONS = 64
 # Of the distance to the nearest other class, which a class may always have: an encoder that has
 # learned the real images holds them so close together that other real ones lie far from their
 # halves, by up to 25 times. On digits and blood cells those had up to .04 of it, images mixed
-# with other classes .08 and more.
+# with other classes .09 and more.
 _OF_OTHERS = 0.05
 # Other classes whose distance is looked at: those with the nearest means.
 _NEAREST_CLASSES = 5
