@@ -15,6 +15,7 @@ from typing import Any
 from holdfast.annotation.settings import AnnotationConfig, WebConfig
 from holdfast.catalog import check, check_strategy, suggestion
 from holdfast.data.splits import DataConfig
+from holdfast.data.synthetic_settings import check_side
 from holdfast.data.triggers import BalanceConfig
 from holdfast.errors import ConfigError
 from holdfast.evaluation.gate import GateConfig
@@ -81,6 +82,8 @@ class Config:
                 f"query.at_least wants {wanted} samples but query.budget is {self.query.budget}; "
                 "lower the one or raise the other"
             )
+        if self.learning.synthetic.per_class:
+            check_side(self.data.image_size)
         formula = check_strategy(self.query.strategy)
         alone = self.learning.imbalance.ensemble < 2 and not self.network.dropout
         if formula.needs_committee and alone:

@@ -38,6 +38,8 @@ class Project:
         self.state.mkdir(exist_ok=True)
         self.ledger = Ledger(config.ledger.url or f"sqlite:///{self.state / 'ledger.db'}")
         self.images = ImageStore(self.state / "samples.lance")
+        # Apart from samples, in a folder of their own: no id of the one is one of the other.
+        self.synthetic = ImageStore(self.state / "synthetic" / "synthetic.lance")
         self.embeddings = EmbeddingStore(self.state / "embeddings")
 
     @classmethod

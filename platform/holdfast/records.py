@@ -291,6 +291,41 @@ class ImageRows(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SyntheticImage:
+    """A generated image that was admitted to an augmented version.
+
+    Attributes
+    ----------
+    uid : str
+        sha256 of its PNG bytes.
+    generator : str
+        sha256 of the weights that drew it.
+    """
+
+    uid: str
+    class_id: int
+    generator: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyntheticMaterial:
+    """Generated images to learn from beside samples; they are none themselves.
+
+    Attributes
+    ----------
+    images_mchw : ndarray of uint8, shape (M, C, H, W)
+    labels_m : ndarray of int64, shape (M,)
+        Class ids; of classes the samples have.
+    share : float
+        In (0, 1): the part of what is drawn of their class that they make up.
+    """
+
+    images_mchw: Images
+    labels_m: Ids
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Experience:
     """What the learner trains on at once.
 
@@ -308,6 +343,8 @@ class Experience:
         Trust in each label, in [0, 1]; low = doubtful.
     withdrawn_ids : ndarray of int64, shape (M,)
         Samples that no longer have a label; the buffer lets go of them.
+    synthetic : SyntheticMaterial or None
+        Never kept as exemplars, never measured on.
     """
 
     number: int
@@ -316,6 +353,7 @@ class Experience:
     labels_n: Ids
     weights_n: Floats
     withdrawn_ids: Ids
+    synthetic: SyntheticMaterial | None = None
 
     def __len__(self) -> int:
         return len(self.sample_ids_n)
@@ -339,6 +377,8 @@ class Changes:
         Samples that leave the quarantine.
     versions : tuple of DatasetVersion
         Each the parent of the next.
+    synthetic : tuple of SyntheticImage
+        What the augmented one of the versions admits.
     """
 
     classes: tuple[str, ...] = ()
@@ -354,6 +394,7 @@ class Changes:
     quarantined_by: str = "annotators"
     released: tuple[int, ...] = ()
     versions: tuple[DatasetVersion, ...] = ()
+    synthetic: tuple[SyntheticImage, ...] = ()
     model: ModelRecord | None = None
     metrics: tuple[str, dict[str, object]] | None = None
     promotion: Promotion | None = None

@@ -9,7 +9,7 @@ PROMISED = {
     "init": ["DIR"],
     "ingest": ["PATH", "--with", "--project", "--dry-run", "--reference"],
     "audit": ["--top", "--kind", "--csv"],
-    "augment": ["--policy", "--out", "--top"],
+    "augment": ["--policy", "--synthetic", "--out", "--top"],
     "query": ["--top"],
     "run": ["--no-prefect"],
     "collect": [],

@@ -431,7 +431,7 @@ def test_stream_is_seen_once_in_its_order(digits, monkeypatch):
     gather = Batches._gather
 
     def watch(self, rows, num_new, trust_b):
-        seen.extend(self._update.material.sample_ids_n[rows[:num_new]].tolist())
+        seen.extend(self._update.material.sample_ids_m[rows[:num_new]].tolist())
         return gather(self, rows, num_new, trust_b)
 
     monkeypatch.setattr(Batches, "_gather", watch)

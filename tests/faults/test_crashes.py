@@ -46,6 +46,8 @@ OF_LABEL_STUDIO = [
 ]
 # Tested where they belong: tests/unit/data/test_export.py.
 OF_EXPORT = ["export:written"]
+# Tested where it belongs: tests/loop/test_synthetic.py.
+OF_SYNTHETIC = ["snapshot:drawn"]
 
 
 def digest(root: Path) -> str:
@@ -89,6 +91,7 @@ def test_failpoints_of_the_code_are_all_tested() -> None:
         *OF_FOLDS,
         *OF_LABEL_STUDIO,
         *OF_EXPORT,
+        *OF_SYNTHETIC,
         "rollback:version",
     }
 

@@ -94,3 +94,19 @@ def test_digest_leaves_addresses_out() -> None:
 def test_setting_that_cannot_work_says_what_to_do(text: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         parse(text)
+
+
+def test_synthetic_images_are_off_and_their_settings_are_checked():
+    assert Config().learning.synthetic.per_class == 0
+    with pytest.raises(ConfigError, match=r"learning\.synthetic\.share should be above 0"):
+        parse("[learning.synthetic]\nshare = 1.0")
+    with pytest.raises(ConfigError, match="a multiple of 8, at least 8, not 12"):
+        parse("[learning.synthetic]\nwidth = 12")
+
+
+def test_synthetic_images_of_large_images_or_in_a_stream_are_an_error():
+    with pytest.raises(ConfigError, match=r"64 pixels at most, but data\.image_size is 224"):
+        parse("[data]\nimage_size = 224\n[learning.synthetic]\nper_class = 10")
+    assert parse("[data]\nimage_size = 224\n[learning.synthetic]\nsteps = 9")
+    with pytest.raises(ConfigError, match=r"set learning\.synthetic\.per_class to 0"):
+        parse("[learning]\nstream = true\nreplay_share = 0.5\nsynthetic.per_class = 10")

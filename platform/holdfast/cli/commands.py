@@ -157,11 +157,20 @@ COMMANDS: dict[str, Command] = {
                 },
             ),
             Argument(
+                "--synthetic",
+                {
+                    "action": "store_true",
+                    "help": "teach a generator the rare classes instead, judge what it draws and "
+                    "show it beside real images; takes minutes",
+                },
+            ),
+            Argument(
                 "--out",
                 {
                     "metavar": "FILE",
                     "type": Path,
-                    "help": "where the page goes (default: reports/augment.html)",
+                    "help": "where the page goes (default: reports/augment.html, or "
+                    "reports/synthetic.html)",
                 },
             ),
             Argument(
@@ -170,7 +179,8 @@ COMMANDS: dict[str, Command] = {
                     "metavar": "N",
                     "type": positive,
                     "default": 12,
-                    "help": "images shown, classes in turns (default: 12)",
+                    "help": "images shown, classes in turns; with --synthetic of each class "
+                    "(default: 12)",
                 },
             ),
         ),

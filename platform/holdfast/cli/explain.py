@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from holdfast.cli.output import Result, facts, table
-from holdfast.phases.sample_life import SampleLife, life_of
+from holdfast.phases.sample_life import SampleLife, SyntheticLife, life_of, synthetic_life
 from holdfast.project import Project
 
 # Which columns of each part are shown, under which heads.
@@ -56,6 +56,9 @@ _TIMES = ("created_at", "answered_at", "closed_at", "opened_at")
 def explain(options: Namespace) -> Result:
     """Tell where a sample came from, what was said of it, and who learned from it."""
     with Project.open(options.config) as project:
+        drawn = synthetic_life(project, options.sample)
+        if drawn is not None:
+            return _synthetic(drawn)
         life = life_of(project, options.sample)
     (sample,) = life.told["sample"]
     data: dict[str, Any] = {
@@ -94,6 +97,39 @@ def _text(life: SampleLife, sample: dict[str, Any]) -> str:
             parts.append(f"{title}\n{shown}")
     parts.append(_models(life))
     return "\n\n".join(parts)
+
+
+def _synthetic(life: SyntheticLife) -> Result:
+    """Tell of an image that a generator drew."""
+    versions: list[Any] = life.told["versions"]
+    models: list[Any] = life.told["models"]
+    data: dict[str, Any] = {"uid": life.uid, "synthetic": True, **life.told}
+    first = versions[0]
+    said = facts(
+        {
+            "synthetic image": life.uid,
+            "class": first["class"],
+            "drawn by": f"generator {first['generator'][:12]} of round-{first['round']}",
+            "split": "none: it is no sample, and no holdout or query ever has it",
+        }
+    )
+    rows = [[_when(row), f"round-{row['round']}", row["dataset_version"]] for row in versions]
+    parts = [said, "Augmented versions that admit it\n" + table(["when", "round", "version"], rows)]
+    if models:
+        cells = [
+            [
+                row["sha256"][:12],
+                f"round-{row['round']}",
+                row["dataset_version"],
+                "champion" if row["champion"] else "",
+            ]
+            for row in models
+        ]
+        head = ["model", "round", "version", ""]
+        parts.append("Models that learned with it\n" + table(head, cells))
+    else:
+        parts.append("No model learned with it.")
+    return Result(data=data, text="\n\n".join(parts))
 
 
 def _models(life: SampleLife) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from holdfast.data.export import export
 from holdfast.data.versions import compare
 from holdfast.errors import ConfigError
 from holdfast.project import Project
-from holdfast.store import differences, held_labels, labels, version_names
+from holdfast.store import differences, held_labels, labels, synthetic, version_names
 from holdfast.store.differences import LabelChange
 from holdfast.store.version_names import ListedVersion
 
@@ -78,12 +79,14 @@ def _show(project: Project, _options: Namespace, name: str) -> Result:
         one = version_names.shown(connection, stored)
         names = labels.class_names(connection)
         counts = held_labels.class_counts(connection, stored.version.moment or 0)
+        admitted = Counter(one.class_id for one in synthetic.of_version(connection, stored.id))
     known = sorted({class_id for of_split in counts.values() for class_id in of_split})
     classes = {
         names[class_id]: {split: of_split.get(class_id, 0) for split, of_split in counts.items()}
         for class_id in known
     }
-    data = _facts(one) | {"classes": classes}
+    drawn = {names[class_id]: number for class_id, number in sorted(admitted.items())}
+    data = _facts(one) | {"classes": classes, "synthetic": drawn}
     version = stored.version
     said = {
         "version": f"{stored.id}, {version.tier} of round-{version.round_number}",
@@ -96,7 +99,12 @@ def _show(project: Project, _options: Namespace, name: str) -> Result:
         **_flat("", version.recipe),
     }
     rows = [[name, *of_class.values()] for name, of_class in classes.items()]
-    return Result(data=data, text=f"{facts(said)}\n\n{table(['class', 'train', 'holdout'], rows)}")
+    head = ["class", "train", "holdout"]
+    if drawn:
+        # Beside the labels, never among them.
+        rows = [[*row, drawn.get(str(row[0]), 0)] for row in rows]
+        head.append("synthetic, beside train")
+    return Result(data=data, text=f"{facts(said)}\n\n{table(head, rows)}")
 
 
 def _diff(project: Project, options: Namespace, before: str, after: str) -> Result:
@@ -176,6 +184,7 @@ def _tag(project: Project, _options: Namespace, name: str, tag: str) -> Result:
 def _export(project: Project, options: Namespace, name: str, folder: str) -> Result:
     with project.ledger.read() as connection:
         stored = version_names.find(connection, name)
+        left_out = len(synthetic.of_version(connection, stored.id))
     form = options.format or "parquet"
     with Screen() as screen:
         done = export(project.ledger, project.images, stored, Path(folder), form, screen.show)
@@ -187,12 +196,15 @@ def _export(project: Project, options: Namespace, name: str, folder: str) -> Res
         "samples": done.num_samples,
         "holdout": done.num_holdout,
         "bytes": done.num_bytes,
+        "synthetic_left_out": left_out,
     }
-    return Result(
-        data=data,
-        text=f"Version {stored.id} is in {done.folder} as {form}: "
-        f"{count(done.num_samples, 'sample')}, {done.num_holdout:,} of them holdout.",
+    text = (
+        f"Version {stored.id} is in {done.folder} as {form}: "
+        f"{count(done.num_samples, 'sample')}, {done.num_holdout:,} of them holdout."
     )
+    if left_out:
+        text += f" {count(left_out, 'synthetic image')} beside them were left out."
+    return Result(data=data, text=text)
 
 
 def _facts(one: ListedVersion) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from holdfast.data.export_rows import ExportedSample, num_bytes, pages
 from holdfast.errors import ExportError, LedgerError
 from holdfast.failpoints import reach
 from holdfast.processes import is_gone, this_process
-from holdfast.store import held_labels, labels
+from holdfast.store import held_labels, labels, synthetic
 from holdfast.store.images import ImageStore
 from holdfast.store.label_digest import EMPTY, moved
 from holdfast.store.ledger import Ledger
@@ -110,7 +110,9 @@ def export(
                 f"version {stored.id} should have the digest {version.digest[:12]} but its "
                 f"samples have {digest[:12]}; restore the ledger from a backup"
             )
-        about = _about(stored, moment, names, counts)
+        with ledger.read() as connection:
+            left_out = len(synthetic.of_version(connection, stored.id))
+        about = _about(stored, moment, names, counts) | {"synthetic_left_out": left_out}
         (folder / "version.json").write_text(json.dumps(about, indent=2, ensure_ascii=False))
         reach("export:written")
     return Exported(

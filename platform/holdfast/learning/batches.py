@@ -80,7 +80,7 @@ class Batches:
                 self._stream = MemoryStream(
                     material.positions_n,
                     material.trust_n,
-                    material.keys_n,
+                    material.keys_m,
                     config.buffer.capacity,
                     material.memory_rows,
                 )

@@ -101,7 +101,11 @@ class Consolidation(Part):
     def finish(self, update: Update) -> Mapping[str, Tensor]:
         """Return the running importance, of the network as it is now."""
         material = update.material
-        rows = subsample(material.positions_n, material.trust_n, self._config.samples, update.rng)
+        # Samples only: what matters is what was learned of them.
+        known = slice(material.num_samples)
+        rows = subsample(
+            material.positions_n[known], material.trust_n[known], self._config.samples, update.rng
+        )
         images = material.images(torch.from_numpy(rows))
         return accumulate(self._past, self._estimate(update.network, images, update.generator))
 

@@ -56,9 +56,11 @@ class EarlyStopping(Part):
     def begin(self, update: Update) -> None:
         """Set samples aside."""
         material = update.material
-        trusted_n = np.where(material.trust_n >= TRUSTED, material.positions_n, -1)
-        self._rows_v = rows_to_set_aside(trusted_n, material.sample_ids_n)
-        counts_k = np.bincount(trusted_n + 1, minlength=material.num_classes + 1)[1:]
+        # Samples only: synthetic images are no measure of anything.
+        known = slice(material.num_samples)
+        trusted_m = np.where(material.trust_n[known] >= TRUSTED, material.positions_n[known], -1)
+        self._rows_v = rows_to_set_aside(trusted_m, material.sample_ids_m)
+        counts_k = np.bincount(trusted_m + 1, minlength=material.num_classes + 1)[1:]
         measured_k = np.zeros(material.num_classes, np.bool_)
         measured_k[material.positions_n[self._rows_v]] = True
         rare_k = counts_k > 0

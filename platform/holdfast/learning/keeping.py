@@ -48,7 +48,7 @@ def keep(
     kept = replay.in_memory(_exemplars(update, merged, network_config))
     if update.config.imbalance.prototypes and len(kept):
         said = predict(update.network, kept.images_nchw, config=network_config)
-        rows = np.searchsorted(update.material.sample_ids_n, kept.sample_ids_n)
+        rows = np.searchsorted(merged.sample_ids_n, kept.sample_ids_n)
         use_prototypes(
             update.network,
             torch.from_numpy(said.embeddings_nd).to(update.device),
@@ -101,7 +101,8 @@ def _exemplars(update: Update, merged: Buffer, network_config: NetworkConfig) ->
         if config.policy == "herding":
             embeddings = said.embeddings_nd
         else:
-            of_label = said.pred_probs_nk[np.arange(len(merged)), update.material.positions_n]
+            columns = update.material.positions_n[: len(merged)]
+            of_label = said.pred_probs_nk[np.arange(len(merged)), columns]
             losses = -np.log(np.clip(of_label, 1e-12, 1.0))
     return replay.shrink(
         merged, room, policy=config.policy, embeddings_nd=embeddings, losses_n=losses

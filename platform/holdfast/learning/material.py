@@ -1,11 +1,13 @@
 """Everything an update trains on, gathered by whole batches: bytes on the device, or streamed.
 
-Shape suffixes: n samples, b samples of a batch, c channels, h rows, w columns, k classes.
+Shape suffixes: n rows, m of them, b rows of a batch, c channels, h rows of pixels, w columns of
+pixels, k classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +16,11 @@ from torch import Tensor
 
 from holdfast.learning.replay import Buffer
 from holdfast.learning.streaming import JoinedImages, ReadAhead
-from holdfast.records import Floats, Ids
+from holdfast.records import Floats, Ids, SyntheticMaterial
 
 
 class Material:
-    """The experience and the exemplars together, in rows.
+    """The experience and the exemplars together, in rows, and synthetic images after them.
 
     Parameters
     ----------
@@ -29,9 +31,14 @@ class Material:
         Sample ids of the experience.
     class_ids : sequence of int
         What each logit stands for; holds every label.
+    synthetic : SyntheticMaterial or None
+        Its rows come last, are new, and count only for what is drawn: `num_samples` rows are
+        samples.
 
     Attributes
     ----------
+    num_samples : int
+        Rows below it are samples.
     positions_n : ndarray of int64, shape (N,)
         Column of each label among the logits.
     trust_n : ndarray of float32, shape (N,)
@@ -40,7 +47,7 @@ class Material:
         Whether a row belongs to the experience.
     logits_nk : Tensor of float, shape (N, K)
         Answers remembered with exemplars, on the device; NaN where there is none.
-    keys_n : ndarray of float64, shape (N,)
+    sample_ids_m, keys_m : ndarray of int64, of float64, shape (num_samples,)
         As in `Buffer`.
     memory_rows : ndarray of int64, shape (M,)
         Rows the buffer holds, and replay draws from; it follows a stream.
@@ -49,24 +56,38 @@ class Material:
     """
 
     def __init__(
-        self, merged: Buffer, new_ids: Ids, class_ids: Sequence[int], device: torch.device
+        self,
+        merged: Buffer,
+        new_ids: Ids,
+        class_ids: Sequence[int],
+        device: torch.device,
+        synthetic: SyntheticMaterial | None = None,
     ) -> None:
         known_k = np.array(class_ids, np.int64)
         order = np.argsort(known_k)
         self.device, self.num_classes = device, len(known_k)
-        self.sample_ids_n: Ids = merged.sample_ids_n
+        self.num_samples = len(merged)
+        self.sample_ids_m: Ids = merged.sample_ids_n
+        self.keys_m: NDArray[np.float64] = merged.keys_n
         self.positions_n: Ids = order[np.searchsorted(known_k[order], merged.labels_n)]
         self.trust_n: Floats = merged.weights_n.copy()
-        self.keys_n: NDArray[np.float64] = merged.keys_n
         self.new_n: NDArray[np.bool_] = np.isin(merged.sample_ids_n, new_ids)
+        self._synthetic = torch.zeros(0)
+        if synthetic is not None and len(synthetic.labels_m):
+            drawn = order[np.searchsorted(known_k[order], synthetic.labels_m)]
+            trust = _trust_of(drawn, self._masses_k(), synthetic.share)
+            self.positions_n = np.concatenate([self.positions_n, drawn])
+            self.trust_n = np.concatenate([self.trust_n, trust])
+            self.new_n = np.concatenate([self.new_n, np.ones(len(drawn), bool)])
+            self._synthetic = torch.from_numpy(synthetic.images_mchw).to(device)
         self.memory_rows: Ids = np.flatnonzero(~self.new_n)
         self._resident, self._streamed = torch.zeros(0), None
         if isinstance(merged.images_nchw, JoinedImages):
             self._streamed = ReadAhead(merged.images_nchw)
         else:
             self._resident = torch.from_numpy(merged.images_nchw[:]).to(device)
-        remembered = torch.full((len(merged), self.num_classes), torch.nan)
-        remembered[:, : merged.logits_nk.shape[1]] = torch.from_numpy(merged.logits_nk)
+        remembered = torch.full((len(self), self.num_classes), torch.nan)
+        remembered[: len(merged), : merged.logits_nk.shape[1]] = torch.from_numpy(merged.logits_nk)
         self.logits_nk = remembered.to(device)
         self._positions = torch.from_numpy(self.positions_n).to(device)
 
@@ -76,8 +97,7 @@ class Material:
     @property
     def counts_k(self) -> Tensor:
         """Trusted samples of each class, shape (K,), on the device: the sum of their trust."""
-        counts = np.bincount(self.positions_n, self.trust_n, self.num_classes)
-        return torch.tensor(counts, dtype=torch.float32, device=self.device)
+        return torch.tensor(self._masses_k(), dtype=torch.float32, device=self.device)
 
     @property
     def streams(self) -> bool:
@@ -86,6 +106,21 @@ class Material:
 
     def images(self, rows_b: Tensor) -> Tensor:
         """Return images as bytes, shape (B, C, H, W), on the device; rows may be anywhere."""
+        if not len(self._synthetic):
+            return self._samples(rows_b)
+        # On the side where `rows_b` lies: a GPU is not waited for.
+        drawn_b = rows_b >= self.num_samples
+        images = self._samples(rows_b.masked_fill(drawn_b, 0))
+        drawn_b, rows_b = drawn_b.to(self.device), rows_b.to(self.device)
+        others = self._synthetic[(rows_b - self.num_samples).clamp(min=0)]
+        return torch.where(drawn_b[:, None, None, None], others, images)
+
+    def _masses_k(self) -> NDArray[np.float64]:
+        positions, trust = self.positions_n[: self.num_samples], self.trust_n[: self.num_samples]
+        masses: NDArray[Any] = np.bincount(positions, trust, self.num_classes)
+        return masses
+
+    def _samples(self, rows_b: Tensor) -> Tensor:
         if self._streamed is None:
             return self._resident[rows_b.to(self.device)]
         return torch.from_numpy(self._streamed[rows_b.cpu().numpy()]).to(self.device)
@@ -104,7 +139,8 @@ class Material:
     def expect(self, batches: Sequence[Ids]) -> None:
         """Begin to read what will be asked for next, where images are streamed."""
         if self._streamed is not None:
-            self._streamed.expect(batches)
+            # As `images` asks for them: the first row stands in for synthetic ones.
+            self._streamed.expect([np.where(r < self.num_samples, r, 0) for r in batches])
 
     def hold(self, rows_m: Ids) -> None:
         """Have these rows in memory from now on, no longer others that were held before."""
@@ -123,3 +159,14 @@ class Material:
     def set_aside(self, rows_m: Ids) -> None:
         """Leave rows out of everything that is drawn from now on."""
         self.trust_n[rows_m] = 0
+
+
+def _trust_of(drawn_m: Ids, counts_k: NDArray[np.float64], share: float) -> Floats:
+    """Return the trust with which synthetic images make up a share of what is drawn of a class.
+
+    1 at most: few images stay below the share rather than be drawn more often than samples.
+    """
+    num_k = np.bincount(drawn_m, minlength=len(counts_k))
+    trust_k = share / (1 - share) * counts_k / np.maximum(num_k, 1)
+    trust: Floats = trust_k.clip(max=1).astype(np.float32)[drawn_m]
+    return trust

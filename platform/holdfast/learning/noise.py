@@ -60,6 +60,8 @@ class SoftLabels(Part):
     def begin(self, update: Update) -> None:
         """Read how far each label is doubted."""
         doubt_n = (1 - update.material.trust_n).clip(0, 1) * update.config.noise.soft_labels
+        # What a generator was asked for is not in doubt, however often it is drawn.
+        doubt_n[update.material.num_samples :] = 0
         self._doubt_n = torch.from_numpy(doubt_n).to(update.device)
 
     def retarget(self, update: Update, targets_bk: Tensor) -> Tensor:

@@ -126,6 +126,10 @@ def fingerprint(
         experience.withdrawn_ids,
     ):
         digest.update(np.ascontiguousarray(array).tobytes())
+    if experience.synthetic is not None:
+        drawn = experience.synthetic
+        digest.update(repr(drawn.share).encode() + drawn.labels_m.tobytes())
+        digest.update(np.ascontiguousarray(drawn.images_mchw).tobytes())
     tensors = {} if state is None else state.tensors
     for key in sorted(tensors):
         if not key.endswith("images_nchw"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from holdfast.data.augment_settings import AugmentationConfig
+from holdfast.data.synthetic_settings import SyntheticConfig
 from holdfast.errors import ConfigError
 from holdfast.learning.combinations import check_strategy
 from holdfast.model.spec import NetworkConfig
@@ -286,6 +287,7 @@ class LearningConfig:
     imbalance: ImbalanceConfig = field(default_factory=ImbalanceConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
 
     def __post_init__(self) -> None:
         # A batch of one has no variance to normalize by.
@@ -297,6 +299,11 @@ class LearningConfig:
             raise ConfigError(
                 "learning.stream needs samples from the buffer beside those that pass; "
                 "set learning.replay_share above 0, 0.5 is usual"
+            )
+        if self.stream and self.synthetic.per_class:
+            raise ConfigError(
+                "learning.stream offers whatever passes to the buffer, which keeps no synthetic "
+                "images; set learning.synthetic.per_class to 0, or stream to false"
             )
         check_strategy(self)
 

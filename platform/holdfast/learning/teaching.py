@@ -136,7 +136,9 @@ class ContinualLearner:
         if self._network_config.channels_last:
             network = network.to(memory_format=torch.channels_last)
         capacity = capacity_of(config, merged, len(network.class_ids))
-        material = Material(merged, experience.sample_ids_n, network.class_ids, device)
+        material = Material(
+            merged, experience.sample_ids_n, network.class_ids, device, experience.synthetic
+        )
         if not self._trait.remembers:
             material.set_aside(np.flatnonzero(~material.new_n))
         elif self._way == "gdumb":

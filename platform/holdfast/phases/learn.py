@@ -13,6 +13,7 @@ from holdfast.data.stream import changed
 from holdfast.failpoints import reach
 from holdfast.learning.settings import LearningConfig
 from holdfast.phases import scoring
+from holdfast.phases.admission import drawn_for, material_of
 from holdfast.phases.balancing import holding, settled
 from holdfast.phases.tiers import doubts_of, make_tiers
 from holdfast.phases.turn import PhaseResult, Turn, version_of
@@ -24,7 +25,15 @@ from holdfast.records import (
     LabelTable,
     ModelRecord,
 )
-from holdfast.store import checkpoints, differences, held_labels, labels, models, rounds
+from holdfast.store import (
+    checkpoints,
+    differences,
+    held_labels,
+    labels,
+    models,
+    rounds,
+    synthetic,
+)
 
 
 def snapshot(turn: Turn) -> PhaseResult:
@@ -35,17 +44,23 @@ def snapshot(turn: Turn) -> PhaseResult:
         parent = models.newest_version(connection)
         before = 0 if parent is None else parent.version.moment or 0
         difference = versions.compare(differences.transitions(connection, before, moment.id))
-        config = replace(turn.project.config, learning=_learning(turn))
-        tiers = make_tiers(connection, config, turn.round_number, scope, moment)
+        names = labels.class_names(connection)
+    made = drawn_for(turn, scope, moment, len(names))
+    told = None if made is None else made.as_json(names)
+    said = {} if made is None else {"synthetic": told, "admitted": made.in_words(names)}
+    config = replace(turn.project.config, learning=_learning(turn))
+    with turn.project.ledger.read() as connection:
+        tiers = make_tiers(connection, config, turn.round_number, scope, moment, told)
+    outcome = {
+        "labels": moment.num_labels,
+        "digest": moment.digest,
+        "added": sum(difference.added.values()),
+        "changed": sum(difference.changed.values()),
+        "removed": sum(difference.removed.values()),
+    }
     return PhaseResult(
-        changes=Changes(versions=tiers),
-        outcome={
-            "labels": moment.num_labels,
-            "digest": moment.digest,
-            "added": sum(difference.added.values()),
-            "changed": sum(difference.changed.values()),
-            "removed": sum(difference.removed.values()),
-        },
+        changes=Changes(versions=tiers, synthetic=() if made is None else made.admitted),
+        outcome=outcome | said,
     )
 
 
@@ -68,6 +83,7 @@ def learn(turn: Turn) -> PhaseResult:
             known = models.version_learned(connection, current.champion)
             before = labels.resolve(connection, known.scope, "train")
         doubts = doubts_of(connection, turn.round_number)
+        admitted = synthetic.of_version(connection, version.id)
         doubted_ever = {row.finding.sample_id for row in rounds.findings(connection)}
     parent = current.champion if current else None
     new_ids, withdrawn = changed(before, after)
@@ -87,6 +103,7 @@ def learn(turn: Turn) -> PhaseResult:
         labels_n=after.class_ids_n[rows],
         weights_n=_trust(offered, after.verified_n[rows], doubts),
         withdrawn_ids=withdrawn,
+        synthetic=material_of(project, admitted, after),
     )
     # Deferred: Avalanche takes 15 s to import, and a snapshot does not need it.
     from holdfast.learning.teaching import ContinualLearner
@@ -121,7 +138,8 @@ def learn(turn: Turn) -> PhaseResult:
             "classes": len(np.unique(after.class_ids_n)),
             "class_balance": settings.imbalance.settled_balance,
             "augmented_classes": settings.augmentation.classes,
-        },
+        }
+        | ({"synthetic": len(admitted)} if admitted else {}),
     )
 
 

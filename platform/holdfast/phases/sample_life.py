@@ -11,7 +11,7 @@ from holdfast.errors import LedgerError
 from holdfast.learning.replay import read_buffer
 from holdfast.phases.scoring import champion_state
 from holdfast.project import Project
-from holdfast.store import sample_story
+from holdfast.store import sample_story, synthetic
 from holdfast.store.sample_story import Facts
 
 FEWEST_DIGITS = 8
@@ -39,6 +39,20 @@ class SampleLife:
     in_buffer: bool | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyntheticLife:
+    """What became of one synthetic image; it is no sample.
+
+    Attributes
+    ----------
+    told : dict of str to list
+        As `store.synthetic.story` gives it.
+    """
+
+    uid: str
+    told: dict[str, list[Facts]]
+
+
 def life_of(project: Project, name: str) -> SampleLife:
     """Return the life of the sample of a uid, 8 or more of its first digits, or a path.
 
@@ -64,6 +78,29 @@ def life_of(project: Project, name: str) -> SampleLife:
         told=told,
         in_buffer=_in_buffer(project, sample_id),
     )
+
+
+def synthetic_life(project: Project, name: str) -> SyntheticLife | None:
+    """Return the life of the synthetic image of a uid, or 8 or more of its first digits.
+
+    None where no synthetic image has such a name.
+
+    Raises
+    ------
+    LedgerError
+        If there are several.
+    """
+    text = name.lower()
+    if not (FEWEST_DIGITS <= len(text) <= sample_story.UID_DIGITS and _PREFIX.fullmatch(text)):
+        return None
+    with project.ledger.read() as connection:
+        found = synthetic.named(connection, text, _SHOWN + 1)
+        if len(found) > 1:
+            several = ", ".join(uid[:16] for uid in found[:_SHOWN])
+            raise LedgerError(f"{name!r} is several synthetic images: {several}; give more of it")
+        if not found:
+            return None
+        return SyntheticLife(uid=found[0], told=synthetic.story(connection, found[0]))
 
 
 def find(project: Project, name: str) -> int:

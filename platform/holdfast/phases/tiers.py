@@ -21,7 +21,12 @@ _REPLAY = ("strategy", "passes", "batch_size", "replay_share", "rehearsal", "str
 
 
 def make_tiers(
-    connection: Connection, config: Config, round_number: int, scope: Scope, moment: Moment
+    connection: Connection,
+    config: Config,
+    round_number: int,
+    scope: Scope,
+    moment: Moment,
+    synthetic: Mapping[str, object] | None = None,
 ) -> tuple[DatasetVersion, ...]:
     """Return the raw, augmented and training version of a round; each parent of the next.
 
@@ -33,6 +38,8 @@ def make_tiers(
     ----------
     scope, moment
         The labels that hold, and what they come to.
+    synthetic : mapping or None
+        What the augmented version records of generated images; None where they are off.
     """
     parent = models.newest_version(connection, tier="raw")
     labels = {
@@ -46,7 +53,7 @@ def make_tiers(
     doubts = doubts_of(connection, round_number)
     recipes = (
         ("raw", {"config": config.digest()}),
-        ("augmented", _policy(config, round_number)),
+        ("augmented", _policy(config, round_number) | _generated(synthetic)),
         ("training", _drawing(config, doubts) | {"exclusions": _exclusions(connection, scope)}),
     )
     return tuple(
@@ -78,6 +85,10 @@ def _policy(config: Config, round_number: int) -> dict[str, object]:
         "channels": config.data.channels,
         "seed": {"seed": config.seed, "place": "learn", "round": round_number},
     }
+
+
+def _generated(synthetic: Mapping[str, object] | None) -> dict[str, object]:
+    return {} if synthetic is None else {"synthetic": dict(synthetic)}
 
 
 def _drawing(config: Config, doubts: Mapping[int, float]) -> dict[str, object]:

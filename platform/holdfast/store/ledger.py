@@ -144,7 +144,7 @@ def _engine(url: str) -> Engine:
 
 
 def _migrate(engine: Engine) -> None:
-    newest = "0004"
+    newest = "0005"
     with engine.connect() as connection:
         if sa.inspect(connection).has_table("alembic_version"):
             current = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from holdfast.errors import LedgerError
 from holdfast.records import LABEL_FINDINGS, Changes, Finding, Ids, Settlement
-from holdfast.store import answers, labels, models, quarantine, queries, questions
+from holdfast.store import answers, labels, models, quarantine, queries, questions, synthetic
 from holdfast.store.ledger import now
 from holdfast.store.schema import finding, round_, round_phase
 
@@ -129,7 +129,10 @@ def apply(connection: Connection, changes: Changes, round_number: int) -> None:
     if changes.oracle_state is not None:
         questions.remember(connection, *changes.oracle_state)
     if changes.versions:
-        models.add_tiers(connection, changes.versions)
+        newest_id = models.add_tiers(connection, changes.versions)
+        if changes.synthetic:
+            augmented = synthetic.augmented_of(connection, newest_id)
+            synthetic.add(connection, augmented, changes.synthetic)
     if changes.model is not None:
         models.add_model(connection, changes.model)
     if changes.metrics is not None:

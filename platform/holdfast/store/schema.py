@@ -141,6 +141,18 @@ version_tag = Table(
     Column("created_at", String, nullable=False),
 )
 
+# Generated images an augmented version admits. They are no samples: nobody is asked about them,
+# no label event names them, and no split holds them.
+synthetic = Table(
+    "synthetic",
+    metadata,
+    Column("dataset_version", ForeignKey("dataset_version.id"), primary_key=True),
+    Column("uid", String(64), primary_key=True),
+    Column("class_id", ForeignKey("class.id"), nullable=False),
+    Column("generator", String(64), nullable=False),  # sha256 of its weights
+    Index("ix_synthetic_uid", "uid"),
+)
+
 # Who put a sample into quarantine or took it out after ingest, and why.
 quarantine_event = Table(
     "quarantine_event",
