@@ -12,7 +12,7 @@ KEYS = {"operation", "method", "samples", "seconds", "per_second", "peak_mb"}
 METHODS = {
     "ingest": {
         *("PIL + sha256", "holdfast dry run", "holdfast reference", "holdfast copy"),
-        "holdfast again",
+        *("holdfast again", "holdfast copy, no grouping"),
     },
     "reads": {"holdfast", "loose files", "Parquet"},
     "versions": {"kept", "log"},

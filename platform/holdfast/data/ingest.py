@@ -231,9 +231,10 @@ def _keep_together(target: Target, files: ExaminedFiles, keeping: Keeping) -> To
     offered = read_offered(files)
     if not len(offered.uids):
         return Together()
-    if keeping != "nothing":
+    keep = keeping != "nothing"
+    if keep:
         target.near_duplicates.remember(offered)
-    found = target.near_duplicates.together(offered)
+    found = target.near_duplicates.together(offered, keep=keep)
     files.join(found.group_of)
     return found
 

@@ -68,8 +68,15 @@ class Together:
 class NearDuplicates(Protocol):
     """Finds what looks the same, among the offered images and those in the ledger."""
 
-    def together(self, offered: Offered) -> Together:
-        """Return the groups to keep together; nothing is written."""
+    def together(self, offered: Offered, *, keep: bool) -> Together:
+        """Return the groups to keep together.
+
+        Parameters
+        ----------
+        keep : bool
+            Whether what has to be found out about the ledger's images is kept for the next
+            time; the groups are written by nobody here.
+        """
         ...
 
     def remember(self, offered: Offered) -> None:

@@ -53,11 +53,16 @@ class DuplicateSearch:
         looks_md = offered.appearances_md.astype(np.float32)
         self._embeddings.add(STORED_AS, offered.uids, looks_md)
 
-    def together(self, offered: Offered) -> Together:
+    def together(self, offered: Offered, *, keep: bool) -> Together:
         """Return which offered images belong together, and with which samples in the ledger.
 
         The same whatever the order of the files, and after an ingest that was cut off. What
         has groups or sides that differ stays apart.
+
+        Parameters
+        ----------
+        keep : bool
+            As in `appearances`.
 
         Notes
         -----
@@ -70,7 +75,7 @@ class DuplicateSearch:
                 return Together()
             others = sorted(samples.all_usable_uids(connection).difference(offered.uids))
         uids = [*offered.uids, *others]
-        looks_nd = np.concatenate([offered.appearances_md, self.appearances(others, keep=False)])
+        looks_nd = np.concatenate([offered.appearances_md, self.appearances(others, keep=keep)])
         # In the order of the uids, so that ties are settled in one way.
         order_n = np.argsort(np.asarray(uids, "S64"), kind="stable")
         asked_m = np.flatnonzero(order_n < len(offered.uids))
