@@ -258,3 +258,19 @@ def test_policy_from_json_makes_the_same_images():
     )
     read = AugmentationConfig.from_json(made.as_json())
     assert torch.equal(change(digits, made, _generator()), change(digits, read, _generator()))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_change_by_threads_is_change_by_one_and_leaves_their_number(policy, monkeypatch):
+    monkeypatch.setattr(
+        "holdfast.data.augment._PIECE", dict.fromkeys(("cpu", "randaugment"), BYTES[:1].numel())
+    )
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        by_threads = change(BYTES, _policy(policy), _generator())
+        assert torch.get_num_threads() == 3
+        torch.set_num_threads(1)
+        assert torch.equal(change(BYTES, _policy(policy), _generator()), by_threads)
+    finally:
+        torch.set_num_threads(before)
