@@ -15,8 +15,10 @@ from holdfast.data.examine import Keeping, Progress, examine
 from holdfast.data.examined_files import ExaminedFiles
 from holdfast.data.map_style import MapStyle, from_dataset
 from holdfast.data.offers import Source, Split, from_memory
-from holdfast.data.registration import Recorded, Registration, check_sides
+from holdfast.data.registration import Recorded, Registration
 from holdfast.data.report import IngestReport, NearDuplicateFacts, describe
+from holdfast.data.settled_files import SettledFiles
+from holdfast.data.sides import check_sides
 from holdfast.data.sources import open_source
 from holdfast.data.splits import DataConfig
 from holdfast.data.together import NearDuplicates, Together, read_offered
@@ -186,12 +188,12 @@ def take_in(
     with _rare_collections(), ExaminedFiles(folder, source, kind) as files:
         num_offered = examine(source, files, target.images, keeping, grouping, progress)
         together = _keep_together(target, files, keeping)
-        num_contents = files.settle()
-        _check_sides(target, files)
-        report = _record(target, source, files, num_offered, keeping, progress, together)
-        facts = describe(files)
+        settled = files.settle()
+        _check_sides(target, settled)
+        report = _record(target, source, settled, num_offered, keeping, progress, together)
+        facts = describe(settled)
     reach("ingest:ledger")
-    if keeping != "nothing" and num_contents:
+    if keeping != "nothing" and settled.num_contents:
         target.images.compact()
     near = NearDuplicateFacts(
         num_groups=together.num_groups,
@@ -239,7 +241,7 @@ def _keep_together(target: Target, files: ExaminedFiles, keeping: Keeping) -> To
     return found
 
 
-def _check_sides(target: Target, files: ExaminedFiles) -> None:
+def _check_sides(target: Target, files: SettledFiles) -> None:
     """Refuse what would lie on both sides of the split before anything is recorded."""
     on_both = files.on_both_sides()
     if on_both is not None:
@@ -254,7 +256,7 @@ def _check_sides(target: Target, files: ExaminedFiles) -> None:
 def _record(
     target: Target,
     source: Source,
-    files: ExaminedFiles,
+    files: SettledFiles,
     num_offered: int,
     keeping: Keeping,
     progress: Progress | None,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from holdfast.data.examined_files import ExaminedFiles
+from holdfast.data.settled_files import SettledFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class IngestReport:
 _USABLE = "FROM place JOIN file USING (position) WHERE reason IS NULL"
 
 
-def describe(files: ExaminedFiles) -> CollectionFacts:
-    """Sum up what was found, inside the table; it must be settled. Cost: a few passes."""
+def describe(files: SettledFiles) -> CollectionFacts:
+    """Sum up what was found, inside the table. Cost: a few passes."""
     ((num_contents,),) = files.rows("SELECT count(*) FROM place")
     ((num_usable, width, width_2, height, height_2),) = files.rows(
         "SELECT count(*), avg(width), avg(width * 1.0 * width), avg(height), "
@@ -157,7 +157,7 @@ def describe(files: ExaminedFiles) -> CollectionFacts:
     )
 
 
-def _counted(files: ExaminedFiles, column: str) -> dict[str, int]:
+def _counted(files: SettledFiles, column: str) -> dict[str, int]:
     """Count the usable images by a column, the most frequent first."""
     rows = files.rows(f"SELECT {column}, count(*) {_USABLE} GROUP BY 1 ORDER BY 2 DESC, 1")
     return {str(value): number for value, number in rows}
