@@ -70,7 +70,7 @@ class QueryConfig:
     strategy: str = "margin"
     share_suspects: float = 0.5
     share_random: float = 0.08
-    share_holdout: float = 0.0
+    share_holdout: float = 0.1
     floor_suspects: float = 0.0
     floor_random: float = 0.0
     floor_new: float = 0.0
