@@ -1,7 +1,6 @@
 """A place to ingest into: a ledger and images without a project around them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -9,28 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from holdfast.data.splits import DataConfig
-from holdfast.quality.duplicate_search import DuplicateSearch
-from holdfast.store.images import EmbeddingStore, ImageStore
+from holdfast.store.images import ImageStore
 from holdfast.store.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class Settings:
-    data: DataConfig = field(default_factory=DataConfig)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Target:
-    ledger: Ledger
-    images: ImageStore
-    config: Settings
-
-    @property
-    def near_duplicates(self) -> DuplicateSearch:
-        embeddings = EmbeddingStore(self.images.path.parent / "embeddings")
-        return DuplicateSearch(self.ledger, self.images, embeddings)
+from tests.ingest_target import Settings, Target
 
 
 @pytest.fixture

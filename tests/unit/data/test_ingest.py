@@ -1,4 +1,3 @@
-from dataclasses import dataclass, field
 from io import BytesIO
 
 import numpy as np
@@ -9,29 +8,11 @@ from PIL import Image
 from holdfast.data.ingest import ingest, ingest_images
 from holdfast.data.splits import DataConfig
 from holdfast.errors import IngestError
-from holdfast.quality.duplicate_search import DuplicateSearch
 from holdfast.store import labels, rounds, samples
-from holdfast.store.images import EmbeddingStore, ImageStore
+from holdfast.store.images import ImageStore
 from holdfast.store.ledger import Ledger
 from holdfast.store.schema import sample
-
-
-@dataclass(frozen=True)
-class Settings:
-    data: DataConfig = field(default_factory=DataConfig)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Target:
-    ledger: Ledger
-    images: ImageStore
-    config: Settings
-
-    @property
-    def near_duplicates(self) -> DuplicateSearch:
-        embeddings = EmbeddingStore(self.images.path.parent / "embeddings")
-        return DuplicateSearch(self.ledger, self.images, embeddings)
+from tests.ingest_target import Settings, Target
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Images that look the same end on one side of the split, whatever the files' order."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from io import BytesIO
 
 import numpy as np
@@ -11,11 +10,12 @@ from PIL import Image, ImageDraw, ImageEnhance
 
 from holdfast.data.ingest import ingest, ingest_images
 from holdfast.data.splits import DataConfig
-from holdfast.quality.duplicate_search import PREFIX, DuplicateSearch
+from holdfast.quality.duplicate_search import PREFIX
 from holdfast.store import samples
-from holdfast.store.images import EmbeddingStore, ImageStore
+from holdfast.store.images import ImageStore
 from holdfast.store.ledger import Ledger
 from holdfast.store.schema import sample
+from tests.ingest_target import Settings, Target
 
 SIDE = 64
 
@@ -36,24 +36,6 @@ CHANGES: Mapping[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    data: DataConfig = field(default_factory=lambda: DataConfig(holdout_fraction=0.3))
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Target:
-    ledger: Ledger
-    images: ImageStore
-    config: Settings
-
-    @property
-    def near_duplicates(self) -> DuplicateSearch:
-        embeddings = EmbeddingStore(self.images.path.parent / "embeddings")
-        return DuplicateSearch(self.ledger, self.images, embeddings)
-
-
 @pytest.fixture
 def make(tmp_path) -> Iterator[Callable[..., Target]]:
     """Make a place to ingest into."""
@@ -61,7 +43,7 @@ def make(tmp_path) -> Iterator[Callable[..., Target]]:
 
     def one(name: str = "state", data: DataConfig | None = None) -> Target:
         ledger = Ledger(f"sqlite:///{tmp_path / name / 'ledger.db'}")
-        settings = Settings() if data is None else Settings(data)
+        settings = Settings(data or DataConfig(holdout_fraction=0.3))
         made.append(Target(ledger, ImageStore(tmp_path / name / "samples.lance"), settings))
         return made[-1]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from holdfast.store import answers
 from holdfast.store.ledger import Ledger
@@ -31,26 +29,10 @@ def row(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
-def old_url(request: pytest.FixtureRequest, tmp_path: object) -> Iterator[str]:
+@pytest.fixture
+def old_url(ledger_at: Callable[..., str]) -> str:
     """A ledger of revision 0003 with one answer."""
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    if not is_sqlite:
-        url = request.getfixturevalue("postgresql_url")
-    engine = sa.create_engine(url)
-    config = Config()
-    config.set_main_option("script_location", "holdfast.store:migrations")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
-        _write(connection)
-    yield url
-    if not is_sqlite:
-        with engine.begin() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
+    return ledger_at("0003", _write)
 
 
 def _write(connection: sa.Connection) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from holdfast.data.versions import digest
 from holdfast.records import LabelEvent
@@ -19,26 +17,10 @@ from holdfast.store.ledger import Ledger
 NOW = "2026-01-01T00:00:00.000+00:00"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
-def old_url(request: pytest.FixtureRequest, tmp_path: object) -> Iterator[str]:
+@pytest.fixture
+def old_url(ledger_at: Callable[..., str]) -> str:
     """A ledger of revision 0002 with four samples, three versions and a rollback."""
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    if not is_sqlite:
-        url = request.getfixturevalue("postgresql_url")
-    engine = sa.create_engine(url)
-    config = Config()
-    config.set_main_option("script_location", "holdfast.store:migrations")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        _write(connection)
-    yield url
-    if not is_sqlite:
-        with engine.begin() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
+    return ledger_at("0002", _write)
 
 
 def _write(connection: sa.Connection) -> None:
