@@ -7,7 +7,7 @@ import hashlib
 import json
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -133,12 +133,12 @@ class ExaminedFiles:
         self._database.executemany(f"INSERT INTO file VALUES ({places})", rows)  # noqa: S608
         self._database.execute("COMMIT")
 
-    def usable(self) -> list[tuple[str, bytes, str | None, str]]:
-        """Return uid, appearance, group and split ("" for none) of usable contents, by uid.
+    def usable(self) -> Iterator[tuple[str, bytes, str | None, str]]:
+        """Yield uid, appearance, group and split ("" for none) of usable contents, by uid.
 
         The split is that of another member of the group where an image has none of its own.
         """
-        return self._database.execute(
+        yield from self._database.execute(
             "SELECT one.uid, appearance, one.group_name, "
             "coalesce(nullif(one.split, ''), max(other.split), '') FROM "
             "(SELECT uid, max(group_name) AS group_name, max(split) AS split FROM file "
@@ -146,7 +146,7 @@ class ExaminedFiles:
             "LEFT JOIN (SELECT group_name, max(split) AS split FROM file "
             "WHERE group_name IS NOT NULL GROUP BY group_name) AS other "
             "ON other.group_name = one.group_name GROUP BY one.uid ORDER BY one.uid"
-        ).fetchall()
+        )
 
     def join(self, group_of: Mapping[str, str]) -> None:
         """Give contents a group, by uid, where the source names none; before `settle`."""

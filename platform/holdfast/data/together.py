@@ -86,11 +86,18 @@ class NearDuplicates(Protocol):
 
 def read_offered(files: ExaminedFiles) -> Offered:
     """Return the usable contents of an ingest, by uid."""
-    rows = files.usable()
-    numbers = b"".join(look for _, look, _, _ in rows)
+    uids: list[str] = []
+    groups: list[str | None] = []
+    looks, sides = bytearray(), bytearray()
+    # Column by column at once: a million rows of Python take a gigabyte.
+    for uid, look, group, split in files.usable():
+        uids.append(uid)
+        groups.append(group)
+        looks += look
+        sides.append(_SIDES[split] & 0xFF)
     return Offered(
-        uids=[uid for uid, _, _, _ in rows],
-        appearances_md=np.frombuffer(numbers, np.float16).reshape(-1, DIMENSIONS),
-        groups=[group for _, _, group, _ in rows],
-        sides_m=np.array([_SIDES[split] for _, _, _, split in rows], np.int8),
+        uids=uids,
+        appearances_md=np.frombuffer(looks, np.float16).reshape(-1, DIMENSIONS),
+        groups=groups,
+        sides_m=np.frombuffer(sides, np.int8),
     )

@@ -30,6 +30,8 @@ _DIGITS = 12
 _SIDES = {"train": TRAIN, "holdout": HOLDOUT}
 # Encoded images in memory at once, and images between two commits of how they look.
 _PIECE, _COMMIT = 64, 8192
+# Images whose looks are kept in one commit when they come in: 64 MiB of them.
+_KEPT = 200_000
 
 
 class DuplicateSearch:
@@ -50,8 +52,10 @@ class DuplicateSearch:
 
     def remember(self, offered: Offered) -> None:
         """Keep how offered images look."""
-        looks_md = offered.appearances_md.astype(np.float32)
-        self._embeddings.add(STORED_AS, offered.uids, looks_md)
+        for start in range(0, len(offered.uids), _KEPT):
+            rows = slice(start, start + _KEPT)
+            looks_bd = offered.appearances_md[rows].astype(np.float32)
+            self._embeddings.add(STORED_AS, offered.uids[rows], looks_bd)
 
     def together(self, offered: Offered, *, keep: bool) -> Together:
         """Return which offered images belong together, and with which samples in the ledger.
@@ -79,7 +83,9 @@ class DuplicateSearch:
         # In the order of the uids, so that ties are settled in one way.
         order_n = np.argsort(np.asarray(uids, "S64"), kind="stable")
         asked_m = np.flatnonzero(order_n < len(offered.uids))
-        pairs_p2, closeness_p = near_pairs(looks_nd[order_n], asked_m)
+        looks_nd = looks_nd[order_n]
+        pairs_p2, closeness_p = near_pairs(looks_nd, asked_m)
+        del looks_nd
         places, pairs_p2 = np.unique(pairs_p2, return_inverse=True)
         rows = order_n[places]
         given_n = np.where(rows < len(offered.uids), rows, -1)

@@ -98,7 +98,9 @@ def near_pairs(
 
 def _neighbors(base_nd: Floats, asked_m: Ids) -> tuple[Floats, Ids]:
     """Return distances and rows of others; infinite and -1 in place of the asked itself."""
-    distances, rows = nearest(base_nd[asked_m], base_nd, NEIGHBORS + 1)
+    # All of them are there already, and a copy of a million takes 300 MiB.
+    asked_md = base_nd if len(asked_m) == len(base_nd) else base_nd[asked_m]
+    distances, rows = nearest(asked_md, base_nd, NEIGHBORS + 1)
     itself = rows == asked_m[:, None]
     # Where eleven copies lie in one place, the picture itself may not be among them.
     itself[~itself.any(axis=1), -1] = True
