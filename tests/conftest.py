@@ -5,24 +5,20 @@ from __future__ import annotations
 import holdfast  # noqa: F401  # first: it settles how many threads numpy loads with
 
 # isort: split
-import csv
-import hashlib
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from deployments.label_studio.accounts import Account, sign_up
 from deployments.label_studio.server import LabelStudioServer
 from holdfast.data.ingest import ingest
 from holdfast.project import Project
+from tests.colored_images import COLORS, write_images
 from tests.label_studio.proxy import FaultProxy
 
-COLORS = {"blue": (30, 60, 200), "green": (40, 180, 60), "red": (200, 40, 40)}
 NUM_LABELED = 14
 NUM_UNLABELED = 12
 
@@ -60,18 +56,7 @@ def ingested_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ingested") / "project"
     root.mkdir()
     (root / "holdfast.toml").write_text(CONFIG)
-    rng = np.random.default_rng(0)
-    truth = []
-    for name, color in COLORS.items():
-        for number in range(NUM_LABELED + NUM_UNLABELED):
-            kind = f"labeled/{name}" if number < NUM_LABELED else "unlabeled"
-            path = root / "images" / kind / f"{name}-{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.asarray(color) + rng.integers(-30, 30, size=(8, 8, 3))
-            Image.fromarray(pixels.astype(np.uint8)).save(path)
-            truth.append((hashlib.sha256(path.read_bytes()).hexdigest(), name))
-    with (root / "truth.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("uid", "label"), *truth])
+    write_images(root, dict.fromkeys(COLORS, NUM_LABELED), NUM_UNLABELED)
     with Project.open(root) as project:
         ingest(project, root / "images" / "labeled")
         ingest(project, root / "images" / "unlabeled")

@@ -6,22 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.label_studio.contract_server import Person, Server
-from tests.label_studio.fake import FakeLabelStudio
+from tests.label_studio.contract_server import Person, Server, fake_server
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.service)])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     if request.param == "fake":
-        with FakeLabelStudio() as fake:
-
-            def add() -> Person:
-                user = fake.add_user(f"annotator-{len(fake.state.users)}@example.com")
-                return Person(user.id, user.email, user.token)
-
-            made = Server(fake.url, fake.token, add)
-            with made.http:
-                yield made
+        with fake_server() as made:
+            yield made
     else:
         real = request.getfixturevalue("label_studio")
         new_annotator = request.getfixturevalue("new_annotator")

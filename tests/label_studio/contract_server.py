@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+
+from tests.label_studio.fake import FakeLabelStudio
 
 IMAGE = '<Image name="image" value="$image"/>'
 CAT, DOG = '<Choice value="cat"/>', '<Choice value="dog"/>'
@@ -76,6 +79,20 @@ class Server:
         """Answer a task."""
         body = {"result": said(choice), "lead_time": 1.5, **fields}
         return self.ok("POST", f"tasks/{task}/annotations", body)
+
+
+@contextmanager
+def fake_server() -> Iterator[Server]:
+    """Start a stand-in, to which people can be added."""
+    with FakeLabelStudio() as fake:
+
+        def add() -> Person:
+            user = fake.add_user(f"annotator-{len(fake.state.users)}@example.com")
+            return Person(user.id, user.email, user.token)
+
+        made = Server(fake.url, fake.token, add)
+        with made.http:
+            yield made
 
 
 def said(choice: str, name: str = "label") -> list[dict[str, object]]:

@@ -15,21 +15,13 @@ from holdfast.project import Project
 from holdfast.records import LabelEvent
 from holdfast.store import answers, labels
 from tests.image_server import png
-from tests.label_studio.contract_server import Person, Server, said
-from tests.label_studio.fake import FakeLabelStudio
+from tests.label_studio.contract_server import Person, Server, fake_server, said
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with FakeLabelStudio() as fake:
-
-        def add() -> Person:
-            user = fake.add_user(f"annotator-{len(fake.state.users)}@example.com")
-            return Person(user.id, user.email, user.token)
-
-        made = Server(fake.url, fake.token, add)
-        with made.http:
-            yield made
+    with fake_server() as made:
+        yield made
 
 
 @pytest.fixture

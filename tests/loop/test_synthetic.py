@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -12,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from PIL import Image
@@ -25,7 +23,8 @@ from holdfast.phases.scoring import champion_state
 from holdfast.project import Project
 from holdfast.store import held_labels, models, rounds, synthetic
 from holdfast.store.schema import sample
-from tests.conftest import COLORS, CONFIG
+from tests.colored_images import write_images
+from tests.conftest import CONFIG
 from tests.faults.killing import end_of, play
 
 pytest.importorskip("diffusers")
@@ -50,17 +49,7 @@ def one_round(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("synthetic") / "p"
     root.mkdir()
     (root / "holdfast.toml").write_text(CONFIG + LAX)
-    rng, truth = np.random.default_rng(0), []
-    for name, color in COLORS.items():
-        for number in range(NUM_LABELED[name] + 8):
-            kind = f"labeled/{name}" if number < NUM_LABELED[name] else "unlabeled"
-            path = root / "images" / kind / f"{name}-{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.asarray(color) + rng.integers(-30, 30, size=(8, 8, 3))
-            Image.fromarray(pixels.astype(np.uint8)).save(path)
-            truth.append((hashlib.sha256(path.read_bytes()).hexdigest(), name))
-    with (root / "truth.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("uid", "label"), *truth])
+    write_images(root, NUM_LABELED, 8)
     with Project.open(root) as project:
         ingest(project, root / "images" / "labeled")
         ingest(project, root / "images" / "unlabeled")

@@ -97,30 +97,13 @@ def verified_at(connection: Connection, sample_ids_n: Ids) -> dict[int, str]:
 
 def given_of(connection: Connection, sample_ids_n: Ids) -> dict[int, int]:
     """Return the class each sample was given with last, whatever was said since."""
-    found: dict[int, int] = {}
-    for chunk in chunks(sample_ids_n.tolist()):
-        rows = connection.execute(
-            sa.select(label_event.c.sample_id, label_event.c.class_id)
-            .where(among(label_event.c.sample_id, chunk), label_event.c.kind == "given")
-            .order_by(label_event.c.id)
-        )
-        found.update((sample_id, class_id) for sample_id, class_id in rows)
-    return found
+    return _last_class(connection, sample_ids_n, label_event.c.kind == "given")
 
 
 def came_with(connection: Connection, sample_ids_n: Ids) -> dict[int, int]:
     """Return the class each sample came with last, given or said by a named person."""
-    found: dict[int, int] = {}
-    event = label_event.c
-    for chunk in chunks(sample_ids_n.tolist()):
-        rows = connection.execute(
-            sa.select(event.sample_id, event.class_id)
-            .where(among(event.sample_id, chunk), event.class_id.is_not(None))
-            .where(sa.not_(confirming(label_event)))
-            .order_by(event.id)
-        )
-        found.update((sample_id, class_id) for sample_id, class_id in rows)
-    return found
+    came = label_event.c.class_id.is_not(None) & sa.not_(confirming(label_event))
+    return _last_class(connection, sample_ids_n, came)
 
 
 def withdrawn_ids(connection: Connection, sample_ids_n: Ids) -> set[int]:
@@ -156,3 +139,19 @@ def add_classes(connection: Connection, names: Sequence[str]) -> list[str]:
 def class_names(connection: Connection) -> list[str]:
     """Return the names of all classes; the position is the class id."""
     return list(connection.execute(sa.select(class_.c.name).order_by(class_.c.id)).scalars())
+
+
+def _last_class(
+    connection: Connection, sample_ids_n: Ids, condition: sa.ColumnElement[bool]
+) -> dict[int, int]:
+    """Return the class of each sample's newest event that meets a condition."""
+    event = label_event.c
+    found: dict[int, int] = {}
+    for chunk in chunks(sample_ids_n.tolist()):
+        rows = connection.execute(
+            sa.select(event.sample_id, event.class_id)
+            .where(among(event.sample_id, chunk), condition)
+            .order_by(event.id)
+        )
+        found.update((sample_id, class_id) for sample_id, class_id in rows)
+    return found
